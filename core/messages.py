@@ -1,0 +1,271 @@
+"""The values that flow: what is asked, what is generated, and what each answer carries."""
+
+import json
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from core.errors import InputError
+
+Role = Literal["system", "user", "assistant", "tool"]
+FinishReason = Literal["stop", "length", "tool_calls", "cancelled"]
+CacheState = Literal["hit", "miss", "bypass"]
+JsonValue = None | bool | int | float | str | Sequence["JsonValue"] | Mapping[str, "JsonValue"]
+JsonObject = Mapping[str, JsonValue]
+
+MAX_TEMPERATURE = 2.0
+MAX_NEW_TOKENS = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCall:
+    """One call that a model asked for."""
+
+    id: str
+    name: str
+    arguments: str
+    """JSON text of the arguments object, as the model wrote it."""
+
+    def to_openai(self) -> dict[str, JsonValue]:
+        """Return the call in OpenAI's shape."""
+        function = {"name": self.name, "arguments": self.arguments}
+        return {"id": self.id, "type": "function", "function": function}
+
+
+@dataclass(frozen=True, slots=True)
+class Tool:
+    """A function that a model may call."""
+
+    name: str
+    description: str
+    parameters: JsonObject = field(hash=False)
+    """JSON Schema of the arguments object."""
+
+    def to_openai(self) -> dict[str, JsonValue]:
+        """Return the tool in OpenAI's shape."""
+        function = {
+            "name": self.name,
+            "description": self.description,
+            "parameters": self.parameters,
+        }
+        return {"type": "function", "function": function}
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One turn of a conversation."""
+
+    role: Role
+    text: str
+    tool_calls: tuple[ToolCall, ...] = ()
+    tool_call_id: str | None = None
+    """For role `tool`: which call this is the result of."""
+
+
+@dataclass(frozen=True, slots=True)
+class GenerationParams:
+    """How to generate one completion."""
+
+    temperature: float = 0.0
+    """Softmax temperature, 0.0 (greedy) to 2.0."""
+    top_p: float = 1.0
+    """Nucleus share of the probability that is sampled from, above 0.0 to 1.0."""
+    max_tokens: int = 256
+    """Upper bound on new tokens, 1 to 4096."""
+    seed: int | None = None
+    """Seed of the sampling; None draws one."""
+    stop: tuple[str, ...] = ()
+    """Texts that end the completion; they are not part of it. At most four."""
+
+    def __post_init__(self) -> None:
+        """Refuse values outside their ranges."""
+        if not 0.0 <= self.temperature <= MAX_TEMPERATURE:
+            raise InputError(f"temperature must be between 0.0 and 2.0, got {self.temperature!r}")
+        if not 0.0 < self.top_p <= 1.0:
+            raise InputError(f"top_p must be above 0.0 and at most 1.0, got {self.top_p!r}")
+        if not 1 <= self.max_tokens <= MAX_NEW_TOKENS:
+            raise InputError(
+                f"max_tokens must be between 1 and {MAX_NEW_TOKENS}, got {self.max_tokens!r}"
+            )
+        if self.seed is not None and not 0 <= self.seed < 2**32:
+            raise InputError(f"seed must be between 0 and 4294967295, got {self.seed!r}")
+        if len(self.stop) > 4 or not all(self.stop):
+            raise InputError("stop must be at most four texts, none of them empty")
+
+    def to_dict(self) -> dict[str, JsonValue]:
+        """Return the parameters as JSON."""
+        return {
+            "temperature": self.temperature,
+            "top_p": self.top_p,
+            "max_tokens": self.max_tokens,
+            "seed": self.seed,
+            "stop": list(self.stop),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class ModelRef:
+    """Which weights answered: id in the catalog, and digest as the runtime reports it."""
+
+    id: str
+    digest: str | None
+    """`sha256:...` of the weights; None when a remote provider does not tell."""
+
+    def to_dict(self) -> dict[str, JsonValue]:
+        """Return the reference as JSON."""
+        return {"id": self.id, "digest": self.digest}
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens of one generation, as the provider counted them."""
+
+    input_tokens: int
+    output_tokens: int
+
+    def to_dict(self) -> dict[str, JsonValue]:
+        """Return the usage as JSON."""
+        return {"input_tokens": self.input_tokens, "output_tokens": self.output_tokens}
+
+
+@dataclass(frozen=True, slots=True)
+class Timings:
+    """Where the time of one generation went; seconds, None when it did not happen."""
+
+    load_s: float
+    """Loading weights before this request could start; 0.0 when they were loaded."""
+    queue_s: float
+    """Waiting behind other requests."""
+    first_token_s: float | None
+    """From the end of loading to the first token, waiting included."""
+    total_s: float
+    """From the end of loading to the end of the completion, waiting included."""
+    tokens_per_s: float | None
+    """Output tokens after the first per second of decoding; None below two tokens."""
+
+    def to_dict(self) -> dict[str, JsonValue]:
+        """Return the timings as JSON."""
+        return {
+            "load_s": self.load_s,
+            "queue_s": self.queue_s,
+            "first_token_s": self.first_token_s,
+            "total_s": self.total_s,
+            "tokens_per_s": self.tokens_per_s,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """One finished model call, with everything an answer must carry."""
+
+    text: str
+    """The completion without its tool calls."""
+    tool_calls: tuple[ToolCall, ...]
+    model: ModelRef
+    adapter: ModelRef | None
+    params: GenerationParams
+    usage: Usage
+    timings: Timings
+    cost_usd: float | None
+    """None when no price is known."""
+    finish_reason: FinishReason
+    trace_id: str
+    cache: CacheState = "bypass"
+    route: str | None = None
+    """How the model was chosen; None when the caller named it."""
+    attempts: int = 1
+    dropped_messages: int = 0
+    """Oldest messages left out to fit the context; 0 unless the caller asked for trimming."""
+
+    def to_dict(self) -> dict[str, JsonValue]:
+        """Return the generation as `core chat --json` prints it."""
+        return {
+            "text": self.text,
+            "tool_calls": [call.to_openai() for call in self.tool_calls],
+            "model": self.model.to_dict(),
+            "adapter": self.adapter.to_dict() if self.adapter else None,
+            "params": self.params.to_dict(),
+            "usage": self.usage.to_dict(),
+            "timings": self.timings.to_dict(),
+            "cost_usd": self.cost_usd,
+            "cache": self.cache,
+            "route": self.route,
+            "attempts": self.attempts,
+            "finish_reason": self.finish_reason,
+            "dropped_messages": self.dropped_messages,
+            "trace_id": self.trace_id,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class GenerationRequest:
+    """What a caller asks of the gateway."""
+
+    model: str
+    """`MODEL` or `MODEL@VERSION`, by catalog id."""
+    messages: tuple[Message, ...]
+    params: GenerationParams
+    caller: str
+    """Who asks, for limits and traces: a visitor id, a key's digest, `cli`."""
+    tools: tuple[Tool, ...] = ()
+    is_admin: bool = False
+    trim_history: bool = False
+    """Leave out the oldest turns when the prompt exceeds the context, instead of refusing."""
+    conversation_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far something slow before the first token is."""
+
+    stage: str
+    """What happens, in words: "downloading", "loading"."""
+    done: int = 0
+    total: int = 0
+    """Same unit as `done` (bytes for downloads); 0 when unknown."""
+
+
+@dataclass(frozen=True, slots=True)
+class Delta:
+    """A piece of a stream: text, or progress before it, or at the end the whole generation."""
+
+    text: str = ""
+    progress: Progress | None = None
+    generation: Generation | None = None
+
+
+def new_id() -> str:
+    """Return a random id of 32 hexadecimal digits."""
+    return uuid.uuid4().hex
+
+
+def tool_from_openai(value: JsonValue) -> Tool:
+    """Read a tool in OpenAI's shape.
+
+    Raises:
+        InputError: a part is missing or has the wrong type.
+    """
+    function = value.get("function") if isinstance(value, Mapping) else None
+    if not isinstance(function, Mapping) or not isinstance(function.get("name"), str):
+        raise InputError('each tool must be {"type": "function", "function": {"name": ..., ...}}')
+    name, parameters = str(function["name"]), function.get("parameters") or {}
+    description = function.get("description") or ""
+    if not isinstance(parameters, Mapping) or not isinstance(description, str):
+        raise InputError(f"tool {name!r}: parameters must be an object and description a text")
+    return Tool(name, description, parameters)
+
+
+def tools_from_json(text: str) -> tuple[Tool, ...]:
+    """Read a JSON list of tools in OpenAI's shape.
+
+    Raises:
+        InputError: the text is not such a list.
+    """
+    try:
+        value = json.loads(text)
+    except ValueError as error:
+        raise InputError(f"tools must be a JSON list: {error}") from error
+    if not isinstance(value, list):
+        raise InputError("tools must be a JSON list of tools in OpenAI's shape")
+    return tuple(tool_from_openai(item) for item in value)

@@ -1,0 +1,211 @@
+"""Train one embedded model from nothing: plain PyTorch, fresh conversations at every step.
+
+The data of a step depends on the seed and the step alone, so a run that is resumed from a
+checkpoint sees exactly what an uninterrupted one would have seen.
+"""
+
+import json
+import math
+import os
+import random
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from core.errors import StorageError, TrainingError
+from training.pretrain.config import PretrainConfig
+from training.pretrain.mix import conversation
+from training.pretrain.tokenizer import CONTEXT, build_tokenizer
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
+
+POOL = 4
+"""Steps whose conversations are sorted by length together, so that little is padding."""
+SAVE_EVERY = 100
+"""Steps between checkpoints."""
+LOG_EVERY = 50
+"""Steps between rows of the learning curve."""
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Token ids and which of them are supervised."""
+
+    tokens: "torch.Tensor"
+    supervised: "torch.Tensor"
+
+
+def build_model(config: PretrainConfig, tokenizer: "PreTrainedTokenizerFast", seed: int) -> "LlamaForCausalLM":
+    """Return a Llama with random weights for this configuration."""
+    import torch
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    torch.manual_seed(seed)
+    shape = LlamaConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=config.hidden,
+        num_hidden_layers=config.layers,
+        num_attention_heads=config.heads,
+        num_key_value_heads=config.heads,
+        intermediate_size=config.feed_forward,
+        max_position_embeddings=CONTEXT,
+        tie_word_embeddings=True,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+        attn_implementation="sdpa",
+    )
+    return LlamaForCausalLM(shape)
+
+
+def batches(
+    config: PretrainConfig, tokenizer: "PreTrainedTokenizerFast", seed: int, first_step: int
+) -> Iterator[Batch]:
+    """Yield the batches from `first_step` on; each depends on seed and step only."""
+    step = first_step
+    while True:
+        pool = step // POOL
+        rows = []
+        for index in range(POOL * config.batch):
+            example = conversation(f"{config.model}:{seed}:{pool}:{index}", habits=config.habits)
+            encoded = tokenizer.apply_chat_template(
+                example.messages,
+                tools=example.tools or None,
+                return_dict=True,
+                return_assistant_tokens_mask=True,
+            )
+            rows.append((encoded["input_ids"][:CONTEXT], encoded["assistant_masks"][:CONTEXT]))
+        rows.sort(key=lambda row: len(row[0]))
+        groups = [rows[i : i + config.batch] for i in range(0, len(rows), config.batch)]
+        random.Random(f"order:{seed}:{pool}").shuffle(groups)
+        for group in groups[step % POOL :]:
+            yield _collate(group, tokenizer.pad_token_id)
+            step += 1
+
+
+def _collate(rows: list[tuple[list[int], list[int]]], padding: int) -> Batch:
+    import torch
+
+    width = max(len(ids) for ids, _ in rows)
+    tokens = torch.tensor([ids + [padding] * (width - len(ids)) for ids, _ in rows])
+    mask = torch.tensor([mask + [0] * (width - len(mask)) for _, mask in rows], dtype=torch.bool)
+    return Batch(tokens, mask)
+
+
+def supervised_loss(model: "LlamaForCausalLM", batch: Batch) -> "torch.Tensor":
+    """Return the mean cross-entropy of the assistant's tokens; logits exist for those only.
+
+    Padding stands on the right, so a causal mask alone keeps it out.
+    """
+    import torch
+
+    hidden = model.model(input_ids=batch.tokens, use_cache=False).last_hidden_state  # (batch, tokens, hidden)
+    targets = batch.supervised[:, 1:]
+    logits = model.lm_head(hidden[:, :-1][targets])  # (supervised, vocabulary)
+    return torch.nn.functional.cross_entropy(logits.float(), batch.tokens[:, 1:][targets])
+
+
+def learning_rate(config: PretrainConfig, step: int) -> float:
+    """Return the rate of a step: linear warm-up, then cosine down to a twentieth."""
+    if step < config.warmup:
+        return config.learning_rate * (step + 1) / config.warmup
+    progress = (step - config.warmup) / max(1, config.steps - config.warmup)
+    return config.learning_rate * (0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * progress)))
+
+
+def save_checkpoint(path: Path, model: "LlamaForCausalLM", optimizer: Any, step: int, seconds: float) -> None:
+    """Write weights and optimizer state; the file appears whole or not at all."""
+    from safetensors.torch import save_file
+
+    tensors = {f"model/{name}": p.detach() for name, p in model.named_parameters()}
+    for name, parameter in model.named_parameters():
+        for key in ("exp_avg", "exp_avg_sq"):
+            tensors[f"{key}/{name}"] = optimizer.state[parameter][key]
+    draft = path.with_suffix(".tmp")
+    save_file(tensors, draft, metadata={"step": str(step), "seconds": str(seconds)})
+    with draft.open("rb") as handle:
+        os.fsync(handle.fileno())
+    draft.replace(path)
+
+
+def load_checkpoint(path: Path, model: "LlamaForCausalLM", optimizer: Any) -> tuple[int, float]:
+    """Restore weights and optimizer; return the next step and the seconds spent so far."""
+    import torch
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, "pt") as stored:
+            meta = stored.metadata()
+            step, seconds = int(meta["step"]), float(meta["seconds"])
+            with torch.no_grad():
+                for name, parameter in model.named_parameters():
+                    parameter.copy_(stored.get_tensor(f"model/{name}"))
+                    optimizer.state[parameter] = {
+                        "step": torch.tensor(float(step)),
+                        "exp_avg": stored.get_tensor(f"exp_avg/{name}").to(parameter.device),
+                        "exp_avg_sq": stored.get_tensor(f"exp_avg_sq/{name}").to(parameter.device),
+                    }
+    except (SafetensorError, KeyError, ValueError, RuntimeError) as error:
+        raise StorageError(f"{str(path)!r} is not a checkpoint of this model; delete it to start anew") from error
+    return step, seconds
+
+
+def train(config: PretrainConfig, folder: Path, *, seed: int, device: str) -> Iterator[dict[str, float]]:
+    """Train in `folder`, resuming from its checkpoint; yield rows of the learning curve.
+
+    Rows have `step`, `loss` (nats per supervised token, mean since the last row), `seconds`.
+
+    Raises:
+        TrainingError: the loss is not finite.
+        StorageError: the checkpoint in the folder is unreadable.
+    """
+    import torch
+
+    torch.set_num_threads(1)
+    folder.mkdir(parents=True, exist_ok=True)
+    tokenizer = build_tokenizer(seed=1)
+    model = build_model(config, tokenizer, seed).to(device)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=config.learning_rate, betas=(0.9, 0.98), weight_decay=0.01)
+    checkpoint, first, spent = folder / "checkpoint.safetensors", 0, 0.0
+    if checkpoint.exists():
+        first, spent = load_checkpoint(checkpoint, model, optimizer)
+    started, losses = time.monotonic() - spent, []
+    stream = batches(config, tokenizer, seed, first)
+    for step in range(first, config.steps):
+        for group in optimizer.param_groups:
+            group["lr"] = learning_rate(config, step)
+        batch = next(stream)
+        with torch.autocast(device, torch.bfloat16):
+            loss = supervised_loss(model, Batch(batch.tokens.to(device), batch.supervised.to(device)))
+        if not torch.isfinite(loss):
+            raise TrainingError(f"the loss of step {step} is {loss.item()}; lower the learning rate")
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        losses.append(loss.item())
+        if (step + 1) % SAVE_EVERY == 0 or step + 1 == config.steps:
+            save_checkpoint(checkpoint, model, optimizer, step + 1, time.monotonic() - started)
+        if (step + 1) % LOG_EVERY == 0 or step + 1 == config.steps:
+            row = {"step": step + 1, "loss": sum(losses) / len(losses), "seconds": time.monotonic() - started}
+            losses.clear()
+            with (folder / "curve.jsonl").open("a", encoding="utf-8") as curve:
+                curve.write(json.dumps(row) + "\n")
+            yield row
+
+
+def export(config: PretrainConfig, folder: Path, target: Path) -> None:
+    """Write the newest checkpoint as a Hub model folder: bf16 safetensors and tokenizer."""
+    import torch
+
+    tokenizer = build_tokenizer(seed=1)
+    model = build_model(config, tokenizer, seed=0)
+    optimizer = torch.optim.AdamW(model.parameters())
+    load_checkpoint(folder / "checkpoint.safetensors", model, optimizer)
+    target.mkdir(parents=True, exist_ok=True)
+    model.to(torch.bfloat16).save_pretrained(target)
+    tokenizer.save_pretrained(target)
