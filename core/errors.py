@@ -71,6 +71,11 @@ class RateLimitError(UnavailableError):
     code = "RATE_LIMITED"
     status = 429
 
+    def __init__(self, text: str, retry_after_s: float | None = None) -> None:
+        super().__init__(text)
+        self.retry_after_s = retry_after_s
+        """Seconds after which it is worth trying again; None when unknown."""
+
 
 class GenerationError(AppError):
     """A model started and then failed."""

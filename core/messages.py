@@ -4,6 +4,7 @@ import json
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from threading import Event
 from typing import Literal
 
 from core.errors import InputError
@@ -180,9 +181,12 @@ class Generation:
 
     def to_dict(self) -> dict[str, JsonValue]:
         """Return the generation as `core chat --json` prints it."""
+        calls = [call.to_openai() for call in self.tool_calls]
+        return {"text": self.text, "tool_calls": calls, **self.facts()}
+
+    def facts(self) -> dict[str, JsonValue]:
+        """Return everything but what the model said."""
         return {
-            "text": self.text,
-            "tool_calls": [call.to_openai() for call in self.tool_calls],
             "model": self.model.to_dict(),
             "adapter": self.adapter.to_dict() if self.adapter else None,
             "params": self.params.to_dict(),
@@ -213,6 +217,8 @@ class GenerationRequest:
     trim_history: bool = False
     """Leave out the oldest turns when the prompt exceeds the context, instead of refusing."""
     conversation_id: str | None = None
+    cancel: Event = field(default_factory=Event, compare=False)
+    """Set it to end the generation within one token; what came so far is the answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,9 +234,14 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class Delta:
-    """A piece of a stream: text, or progress before it, or at the end the whole generation."""
+    """A piece of a stream: text, or progress before it, or at the end the whole generation.
+
+    The texts of all deltas together are the generation's text.
+    """
 
     text: str = ""
+    call_text: str = ""
+    """Raw text of a tool call in the making; the finished calls come with the generation."""
     progress: Progress | None = None
     generation: Generation | None = None
 

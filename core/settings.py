@@ -7,6 +7,8 @@ from pathlib import Path
 
 PROJECT = Path(__file__).resolve().parent.parent
 """The repository's folder; paths in `assets/catalog.yaml` are relative to it."""
+VERSION = "0.1.0"
+"""Of Understudy, as `pyproject.toml` and `CHANGELOG.md` have it."""
 
 
 @dataclass(frozen=True, slots=True)

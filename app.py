@@ -1,0 +1,73 @@
+"""Composition root: settings, services, tabs, launch."""
+
+import argparse
+import os
+import sys
+
+import gradio as gr
+
+from core.errors import AppError
+from core.services import Services, make_services
+from core.settings import PROJECT, Settings
+from core.web import make_access, web_parts
+from tabs.chat import build_chat_tab
+from tabs.chat_callbacks import ChatParts
+from tabs.look import THEME, build_header
+
+
+def build_app(parts: ChatParts) -> gr.Blocks:
+    """Return the pages; no network, disk or model is touched."""
+    app = gr.Blocks(title="Understudy", analytics_enabled=False, fill_width=True)
+    with app:
+        build_header()
+        with gr.Tab("Chat", id="chat"):
+            build_chat_tab(parts)
+    return app
+
+
+def arguments() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(prog="python app.py", description=__doc__)
+    parser.add_argument("--host", default=os.environ.get("GRADIO_SERVER_NAME", "127.0.0.1"))
+    parser.add_argument("--port", type=int, default=int(os.environ.get("GRADIO_SERVER_PORT", "7860")))
+    parser.add_argument("--share", action="store_true", help="make a public link for a demonstration")
+    return parser.parse_args()
+
+
+def launch(services: Services, args: argparse.Namespace) -> None:
+    """Serve the pages and the API on one port until interrupted."""
+    access = make_access(services, is_shared=args.share)
+    parts = ChatParts(
+        catalog=services.catalog,
+        chats=services.chats,
+        conversations=services.conversations,
+        access=access,
+        is_persistent=services.settings.is_persistent,
+    )
+    build_app(parts).queue(max_size=64).launch(
+        server_name=args.host,
+        server_port=args.port,
+        share=args.share,
+        theme=THEME,
+        css_paths=PROJECT / "assets" / "style.css",
+        footer_links=[],
+        ssr_mode=False,
+        run_history=False,
+        max_file_size="20mb",
+        app_kwargs=web_parts(services, access),
+    )
+
+
+def main() -> int:
+    """Start; a reason for not starting is one line."""
+    try:
+        services = make_services(Settings.from_env(os.environ))
+        launch(services, arguments())
+    except AppError as error:
+        print(f"understudy: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,188 @@
+"""`python -m core`: models, one question, traces, migrations; `--json` prints one object."""
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Callable, Mapping
+from contextlib import closing
+from pathlib import Path
+
+from core.catalog import Catalog, availability, load_catalog, located
+from core.errors import AppError, GenerationError, InputError
+from core.messages import (
+    Delta,
+    Generation,
+    GenerationParams,
+    GenerationRequest,
+    JsonValue,
+    Message,
+    Tool,
+    tools_from_json,
+)
+from core.services import Services, make_services
+from core.settings import Settings
+
+USAGE_ERROR, CRASH = 2, 70
+DEFAULTS = GenerationParams()
+
+
+def models(args: argparse.Namespace, settings: Settings) -> JsonValue:
+    """Return every model with its effective values, and where each came from."""
+    catalog = load_catalog(settings)
+    rows = {name: _model_row(catalog, name) for name in catalog.ids()}
+    if not args.json:
+        for name, row in rows.items():
+            print(f"{name:22} {row['status']:44} {row['description']}")
+    return {"models": rows, "default_model": catalog.default_model}
+
+
+def _model_row(catalog: Catalog, name: str) -> dict[str, JsonValue]:
+    target = catalog.resolve(name)
+    state = availability(catalog, target)
+    prefix = f"models.{target.model_id}."
+    values: dict[str, JsonValue] = {}
+    for dotted, source in catalog.origins.items():
+        if dotted.startswith(prefix) and (key := dotted[len(prefix) :]) != "key":
+            value = getattr(target.model, key.split(".")[0])  # names checked by the catalog
+            values[key] = {"value": value if isinstance(value, str | int | float) else str(value), "from": source}
+    return {
+        "status": "ready" if state.is_ready else state.reason,
+        "is_ready": state.is_ready,
+        "provider": target.model.provider,
+        "description": target.model.description,
+        "values": values,
+    }
+
+
+def chat(args: argparse.Namespace, settings: Settings) -> JsonValue:
+    """Answer one prompt, as the Chat tab would with the model's own defaults."""
+    with closing(make_services(settings)) as services:
+        request = _request(args, services.catalog)
+        generation = _printed(services, request, quiet=args.json)
+    if not args.json:
+        for call in generation.tool_calls:
+            print(f"{call.name} {call.arguments}")
+        speed = generation.timings.tokens_per_s
+        rate = f"{speed:.0f} tokens/s" if speed else "speed unknown"
+        cost = "unknown" if generation.cost_usd is None else f"${generation.cost_usd:.6f}"
+        print(f"[{generation.model.id}, {rate}, cost {cost}]", file=sys.stderr)
+    return generation.to_dict()
+
+
+def _request(args: argparse.Namespace, catalog: Catalog) -> GenerationRequest:
+    entry = catalog.resolve(args.model).model
+    system = args.system
+    if system is None:
+        system = located(entry.system).read_text(encoding="utf-8") if entry.system else ""
+    first = (Message("system", system),) if system else ()
+    return GenerationRequest(
+        model=args.model,
+        messages=(*first, Message("user", args.prompt)),
+        params=GenerationParams(
+            temperature=args.temperature, max_tokens=args.max_tokens, seed=args.seed
+        ),
+        caller="cli",
+        tools=_tools(args, entry.tools),
+        is_admin=True,
+    )
+
+
+def _tools(args: argparse.Namespace, default: str | None) -> tuple[Tool, ...]:
+    path = Path(args.tools) if args.tools else located(default) if default else None
+    if args.no_tools or path is None:
+        return ()
+    try:
+        return tools_from_json(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"tools file {str(path)!r} can't be read: {error.strerror}") from error
+
+
+def _printed(services: Services, request: GenerationRequest, *, quiet: bool) -> Generation:
+    generation: Generation | None = None
+    for delta in services.gateway.generate(request):
+        generation = delta.generation or generation
+        _show(delta, quiet=quiet)
+    if generation is None:
+        raise GenerationError(f"{request.model!r} ended without an answer")
+    if not quiet:
+        print()
+    return generation
+
+
+def _show(delta: Delta, *, quiet: bool) -> None:
+    if delta.progress:
+        print(f"{delta.progress.stage} ...", file=sys.stderr)
+    if not quiet:
+        print(delta.text, end="", flush=True)
+
+
+def traces(args: argparse.Namespace, settings: Settings) -> JsonValue:
+    """List the newest traces, or show one with its spans."""
+    with closing(make_services(settings)) as services:
+        if args.action == "show":
+            found: JsonValue = services.ledger.show(args.id or "").to_dict()
+        else:
+            found = {"traces": [trace.to_dict() for trace in services.ledger.list(args.limit)]}
+    if not args.json:
+        print(json.dumps(found, indent=2, ensure_ascii=False))
+    return found
+
+
+def migrate(args: argparse.Namespace, settings: Settings) -> JsonValue:
+    """Bring the database to this version."""
+    with closing(make_services(settings)):
+        pass
+    if not args.json:
+        print("the database is up to date")
+    return {"migrated": True}
+
+
+COMMANDS: Mapping[str, Callable[[argparse.Namespace, Settings], JsonValue]] = {
+    "models": models,
+    "chat": chat,
+    "traces": traces,
+    "migrate": migrate,
+}
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m core", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    for name, command in COMMANDS.items():
+        commands.add_parser(name, help=command.__doc__).add_argument(
+            "--json", action="store_true", help="print one JSON object on stdout"
+        )
+    asked = commands.choices["chat"]
+    asked.add_argument("model", help="MODEL or MODEL@VERSION, as `models` lists them")
+    asked.add_argument("prompt")
+    asked.add_argument("--system", help="system prompt instead of the model's own")
+    asked.add_argument("--tools", help="JSON file with tools instead of the model's own")
+    asked.add_argument("--no-tools", action="store_true", help="offer no tools")
+    asked.add_argument("--temperature", type=float, default=DEFAULTS.temperature)
+    asked.add_argument("--max-tokens", type=int, default=DEFAULTS.max_tokens)
+    asked.add_argument("--seed", type=int)
+    listed = commands.choices["traces"]
+    listed.add_argument("action", choices=["list", "show"])
+    listed.add_argument("id", nargs="?")
+    listed.add_argument("--limit", type=int, default=20)
+    return parser
+
+
+def main() -> int:
+    """Run one command; return its exit code."""
+    args = _parser().parse_args()
+    try:
+        result = COMMANDS[args.command](args, Settings.from_env(os.environ))
+    except AppError as error:
+        if args.json:
+            print(json.dumps({"error": {"code": error.code, "message": str(error)}}))
+        print(f"understudy: {error}", file=sys.stderr)
+        return USAGE_ERROR if error.status < 500 else CRASH
+    if args.json:
+        print(json.dumps(result, ensure_ascii=False))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,291 @@
+"""The catalog: which models and adapters may be used, where they run, and within what limits.
+
+`assets/catalog.yaml` is the base; `$UNDERSTUDY_HOME/catalog.yaml` is laid over it key by key.
+Nothing outside the catalog is ever loaded or called.
+"""
+
+import difflib
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import yaml
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+
+from core.errors import InputError, ModelNotAllowedError
+from core.gateway.allow import Limits
+from core.settings import PROJECT, Settings
+
+Precision = Literal["auto", "fp32", "bf16", "nf4", "int8"]
+PRECISIONS: tuple[Precision, ...] = ("auto", "fp32", "bf16", "nf4", "int8")
+STRICT = ConfigDict(extra="forbid")
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """What a remote model costs, as published on a date."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = STRICT
+    input_per_million: float
+    """US dollars per million input tokens."""
+    output_per_million: float
+    """US dollars per million output tokens."""
+    as_of: str
+    """Date of the price list, YYYY-MM-DD."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelEntry:
+    """One model of the catalog."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = STRICT
+    provider: Literal["local", "endpoint"]
+    """Where it runs: in this process, or behind an OpenAI-compatible address."""
+    context: int
+    """Tokens it can read and write together."""
+    description: str = ""
+    path: str | None = None
+    """Model folder of a local model; relative to the repository, or absolute."""
+    hub: str | None = None
+    """Hub repository of a local model, `owner/name`."""
+    revision: str | None = None
+    """Commit of the Hub repository."""
+    download_gb: float | None = None
+    """Size of the download, in gigabytes."""
+    precision: Precision = "auto"
+    """Number format of the weights; `auto` keeps the stored one on CUDA, fp32 on CPU."""
+    base_url: str | None = None
+    """Address of an OpenAI-compatible server, up to `/v1`."""
+    served_model: str | None = None
+    """The model's name on that server."""
+    key: str | None = None
+    """Its key, as `${NAME}`."""
+    needs: tuple[str, ...] = ()
+    """Environment variables without which it can't be used."""
+    system: str | None = None
+    """File with the system prompt that chats start with."""
+    tools: str | None = None
+    """File with the tools that chats offer, a JSON list in OpenAI's shape."""
+    price: Price | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AdapterEntry:
+    """One adapter version of a model."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = STRICT
+    path: str
+    """Adapter folder (PEFT's format, safetensors); relative to the repository, or absolute."""
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A model, with an adapter or without: what one request is sent to."""
+
+    id: str
+    """`MODEL` or `MODEL@VERSION`."""
+    model_id: str
+    model: ModelEntry
+    version: str | None = None
+    adapter: AdapterEntry | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Availability:
+    """Whether a model can answer now, and if not, what is missing."""
+
+    is_ready: bool
+    reason: str = ""
+    """Empty when ready; else for the user: "needs GROQ_API_KEY"."""
+    is_download: bool = False
+    """Whether it becomes ready by downloading it at first use."""
+
+
+@dataclass(frozen=True, slots=True)
+class CatalogFile:
+    """What a catalog file may hold."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = STRICT
+    models: dict[str, ModelEntry]
+    default_model: str
+    adapters: dict[str, dict[str, AdapterEntry]] = field(default_factory=dict)
+    """Model id to version to adapter."""
+    limits: Limits = field(default_factory=Limits)
+    loaded_gb: float = 12.0
+    """Bound on the weights that are kept in memory together, in gigabytes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Catalog:
+    """The effective catalog."""
+
+    models: Mapping[str, ModelEntry]
+    adapters: Mapping[str, Mapping[str, AdapterEntry]]
+    default_model: str
+    limits: Limits
+    loaded_gb: float
+    missing: Mapping[str, tuple[str, ...]]
+    """Model id to the environment variables it wants and does not find."""
+    origins: Mapping[str, str]
+    """Dotted key to the file that its value came from."""
+
+    def resolve(self, name: str) -> Target:
+        """Return what `MODEL` or `MODEL@VERSION` means.
+
+        Raises:
+            ModelNotAllowedError: the catalog has no such model or adapter.
+        """
+        model_id, _, version = name.partition("@")
+        model = self.models.get(model_id)
+        if model is None:
+            known = ", ".join(self.models)
+            raise ModelNotAllowedError(f"no model named {model_id[:80]!r}; choose one of: {known}")
+        if not version:
+            return Target(model_id, model_id, model)
+        adapter = self.adapters.get(model_id, {}).get(version)
+        if adapter is None:
+            known = ", ".join(self.adapters.get(model_id, {})) or "none"
+            raise ModelNotAllowedError(
+                f"{model_id!r} has no adapter {version[:80]!r}; its adapters: {known}"
+            )
+        return Target(f"{model_id}@{version}", model_id, model, version, adapter)
+
+    def ids(self) -> tuple[str, ...]:
+        """Return every id that `resolve` takes: models, then each one's adapters."""
+        return tuple(
+            name
+            for model_id in self.models
+            for name in (model_id, *(f"{model_id}@{v}" for v in self.adapters.get(model_id, {})))
+        )
+
+
+def load_catalog(settings: Settings) -> Catalog:
+    """Read and check the catalog files.
+
+    Raises:
+        InputError: a file is not YAML, has an unknown key or a wrong value.
+    """
+    origins: dict[str, str] = {}
+    raw: dict[str, Any] = {}
+    for path in (PROJECT / "assets" / "catalog.yaml", settings.home / "catalog.yaml"):
+        if path.exists():
+            _lay_over(raw, _read(path), origins, ("", str(path)))
+    missing: dict[str, tuple[str, ...]] = {}
+    for model_id, entry in (raw.get("models") or {}).items():
+        if isinstance(entry, dict):
+            wanted = [_expand(entry, key, settings.environment) for key in list(entry)]
+            needs = [n for n in entry.get("needs") or [] if not settings.environment.get(n)]
+            names = [name for group in wanted for name in group] + needs
+            missing[model_id] = tuple(dict.fromkeys(names))
+    checked = _validated(raw)
+    for model_id, entry in checked.models.items():
+        _check_entry(model_id, entry)
+    catalog = Catalog(
+        models=checked.models,
+        adapters=checked.adapters,
+        default_model=checked.default_model,
+        limits=checked.limits,
+        loaded_gb=checked.loaded_gb,
+        missing=missing,
+        origins=origins,
+    )
+    catalog.resolve(catalog.default_model)
+    return catalog
+
+
+def located(path: str) -> Path:
+    """Return a path of the catalog as an absolute one."""
+    return PROJECT / path
+
+
+def availability(catalog: Catalog, target: Target) -> Availability:
+    """Say whether the target can answer now, from this disk and environment alone."""
+    if names := catalog.missing.get(target.model_id):
+        return Availability(False, f"needs {' and '.join(names)}")
+    model = target.model
+    if model.provider == "endpoint":
+        return Availability(True)
+    if target.adapter and not located(target.adapter.path).is_dir():
+        return Availability(False, f"adapter folder {target.adapter.path} is not on this disk")
+    if model.path:
+        found = (located(model.path) / "config.json").exists()
+        return Availability(found, "" if found else f"folder {model.path} is not on this disk")
+    return _hub_availability(model)
+
+
+def _hub_availability(model: ModelEntry) -> Availability:
+    from huggingface_hub import try_to_load_from_cache
+
+    cached = try_to_load_from_cache(str(model.hub), "config.json", revision=model.revision)
+    if isinstance(cached, str) and any(Path(cached).parent.glob("*.safetensors")):
+        return Availability(True)
+    size = f"{model.download_gb:g} GB" if model.download_gb else "an unknown size"
+    return Availability(False, f"not on this disk; will download {size}", is_download=True)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        value = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        where = " ".join(str(error).split())
+        raise InputError(f"{path} can't be read as YAML: {where}") from error
+    if not isinstance(value, dict):
+        raise InputError(f"{path} must hold a mapping with the keys of a catalog")
+    return value
+
+
+def _lay_over(
+    base: dict[str, Any], over: dict[str, Any], origins: dict[str, str], place: tuple[str, str]
+) -> None:
+    prefix, source = place
+    for key, value in over.items():
+        dotted = f"{prefix}{key}"
+        if isinstance(value, dict) and isinstance(base.get(key), dict | None):
+            base[key] = base.get(key) or {}
+            _lay_over(base[key], value, origins, (f"{dotted}.", source))
+        else:
+            base[key] = value
+            origins[dotted] = source
+
+
+def _expand(entry: dict[str, Any], key: str, environment: Mapping[str, str]) -> list[str]:
+    """Replace `${NAME}` in one value in place; return the names that are not set."""
+    value = entry[key]
+    if not isinstance(value, str) or "${" not in value:
+        return []
+    names = [part.split("}")[0] for part in value.split("${")[1:]]
+    for name in names:
+        value = value.replace("${" + name + "}", environment.get(name, ""))
+    entry[key] = value or None
+    return [name for name in names if not environment.get(name)]
+
+
+def _validated(raw: dict[str, Any]) -> CatalogFile:
+    try:
+        return TypeAdapter(CatalogFile).validate_python(raw)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise InputError(f"catalog: {where}: {_reason(first['type'], first['msg'], where)}") from error
+
+
+def _reason(kind: str, message: str, where: str) -> str:
+    if kind not in ("unexpected_keyword_argument", "extra_forbidden"):
+        return message[0].lower() + message[1:]
+    owners = (ModelEntry, CatalogFile, AdapterEntry, Price, Limits)
+    known = sorted({name for owner in owners for name in owner.__dataclass_fields__})
+    close = difflib.get_close_matches(where.rsplit(".", 1)[-1], known, n=1)
+    return "unknown key" + (f"; did you mean {close[0]!r}?" if close else "")
+
+
+def _check_entry(model_id: str, entry: ModelEntry) -> None:
+    if "@" in model_id or not model_id.strip():
+        raise InputError(f"catalog: {model_id!r} can't be a model id; leave out '@' and spaces")
+    if entry.provider == "local" and bool(entry.path) == bool(entry.hub):
+        raise InputError(f"catalog: local model {model_id!r} needs either path or hub")
+    if entry.hub and not entry.revision:
+        raise InputError(f"catalog: {model_id!r} needs a revision: the commit to load from the Hub")
+    if entry.path and os.path.isabs(entry.path) and not Path(entry.path).parent.exists():
+        raise InputError(f"catalog: {model_id!r}: no folder {entry.path!r}")

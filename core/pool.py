@@ -1,0 +1,124 @@
+"""Loaded weights: bounded by bytes, least recently used out first, loaded once.
+
+A model that is generating is never unloaded. Two threads that want the same model load it once;
+two that want different models load side by side.
+"""
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Generic, Protocol, TypeVar
+
+from core.errors import NotFoundError, UnavailableError
+
+
+class Loaded(Protocol):
+    """Weights in memory."""
+
+    @property
+    def size_bytes(self) -> int:
+        """Return how many bytes the weights take."""
+        ...
+
+    def close(self) -> None:
+        """Free the weights; called once, when nobody uses them."""
+        ...
+
+
+L = TypeVar("L", bound=Loaded)
+
+
+@dataclass(slots=True)
+class Slot(Generic[L]):
+    """One model of the pool; `users` count keeps it from being unloaded."""
+
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    model: L | None = None
+    users: int = 0
+
+
+class ModelPool(Generic[L]):
+    """The loaded models of this process."""
+
+    def __init__(self, limit_bytes: int) -> None:
+        self._limit = limit_bytes
+        self._slots: OrderedDict[str, Slot[L]] = OrderedDict()
+        self._lock = threading.Lock()
+
+    @contextmanager
+    def use(self, key: str, load: Callable[[], L]) -> Iterator[L]:
+        """Lend the model of this key, loading it first where needed.
+
+        Raises:
+            UnavailableError: it can't fit beside the models that are in use.
+        """
+        with self._lock:
+            slot = self._slots.setdefault(key, Slot())
+            self._slots.move_to_end(key)
+            slot.users += 1
+        try:
+            with slot.lock:
+                if slot.model is None:
+                    slot.model = load()
+                    self._make_room(key, slot)
+            yield slot.model
+        finally:
+            with self._lock:
+                slot.users -= 1
+                if slot.model is None and slot.users == 0 and self._slots.get(key) is slot:
+                    del self._slots[key]
+
+    def unload(self, key: str) -> None:
+        """Free one model's weights.
+
+        Raises:
+            NotFoundError: it is not loaded.
+            UnavailableError: it is generating.
+        """
+        with self._lock:
+            slot = self._slots.get(key)
+            if slot is None or slot.model is None:
+                raise NotFoundError(f"{key!r} is not loaded")
+            if slot.users:
+                raise UnavailableError(f"{key!r} is generating; try again when it is done")
+            del self._slots[key]
+        slot.model.close()
+
+    def sizes(self) -> dict[str, int]:
+        """Return the bytes of each loaded model, least recently used first."""
+        with self._lock:
+            return {k: s.model.size_bytes for k, s in self._slots.items() if s.model is not None}
+
+    def close(self) -> None:
+        """Free everything; for the end of the process."""
+        with self._lock:
+            slots = list(self._slots.values())
+            self._slots.clear()
+        for slot in slots:
+            if slot.model is not None:
+                slot.model.close()
+
+    def _make_room(self, key: str, slot: Slot[L]) -> None:
+        """Unload idle models until the bound holds, or give the new one back."""
+        idle: list[L] = []
+        with self._lock:
+            total = sum(s.model.size_bytes for s in self._slots.values() if s.model is not None)
+            for name, other in list(self._slots.items()):
+                if total <= self._limit:
+                    break
+                if other.users == 0 and other.model is not None:
+                    total -= other.model.size_bytes
+                    idle.append(other.model)
+                    del self._slots[name]
+        for model in idle:
+            model.close()
+        if total > self._limit and slot.model is not None:
+            slot.model.close()
+            slot.model = None
+            gigabytes = self._limit / 1e9
+            raise UnavailableError(
+                f"{key!r} does not fit: loaded models may take {gigabytes:g} GB together; "
+                "raise loaded_gb in the catalog, or choose a smaller precision"
+            )

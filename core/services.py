@@ -1,0 +1,59 @@
+"""The parts of a running Understudy, made from settings; shared by the app and the command line."""
+
+from dataclasses import dataclass
+
+from core.catalog import Catalog, load_catalog
+from core.chats import Chats
+from core.gateway.allow import RateLimiter
+from core.gateway.gateway import Gateway
+from core.observe import Ledger
+from core.pool import ModelPool
+from core.providers.local import LocalProvider
+from core.providers.weights import LoadedModel
+from core.settings import Settings
+from core.store import Conversations, Store, open_store, store_secret
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """Everything a tab, a route or a command may use."""
+
+    settings: Settings
+    catalog: Catalog
+    gateway: Gateway
+    pool: ModelPool[LoadedModel]
+    store: Store
+    ledger: Ledger
+    conversations: Conversations
+    chats: Chats
+
+    def close(self) -> None:
+        """Free the weights and the database connections."""
+        self.pool.close()
+        self.store.close()
+
+
+def make_services(settings: Settings) -> Services:
+    """Open the store and make the parts; no model is loaded and no network is touched.
+
+    Raises:
+        InputError: the catalog is wrong.
+        StorageError: the store can't be opened.
+    """
+    catalog = load_catalog(settings)
+    store = open_store(settings.database_url)
+    ledger = Ledger(store)
+    pool: ModelPool[LoadedModel] = ModelPool(int(catalog.loaded_gb * 1e9))
+    local = LocalProvider(pool, settings.environment.get("HF_TOKEN"))
+    gateway = Gateway(catalog, {"local": local}, RateLimiter(catalog.limits), ledger)
+    conversations = Conversations(store)
+    return Services(
+        settings=settings,
+        catalog=catalog,
+        gateway=gateway,
+        pool=pool,
+        store=store,
+        ledger=ledger,
+        conversations=conversations,
+        chats=Chats(gateway, conversations),
+    )

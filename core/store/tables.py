@@ -1,0 +1,145 @@
+"""The tables as the code sees them; `migrations/` is what creates and changes them.
+
+Texts that people or models wrote stand in `messages`, `corrections`, `feedback.reason`,
+`conversations.title`, `spans.input` and `spans.output`, and nowhere else.
+"""
+
+from datetime import UTC, datetime
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    Column,
+    DateTime,
+    Dialect,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+    TypeDecorator,
+    UniqueConstraint,
+)
+
+
+class UtcTime(TypeDecorator[datetime]):
+    """A moment, always aware and in UTC, also on SQLite, which forgets time zones."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002 -- SQLAlchemy's signature
+        """Turn an aware time into UTC."""
+        return None if value is None else value.astimezone(UTC)
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002 -- SQLAlchemy's signature
+        """Read a stored time as UTC."""
+        if value is None or value.tzinfo is not None:
+            return None if value is None else value.astimezone(UTC)
+        return value.replace(tzinfo=UTC)
+
+
+metadata = MetaData()
+
+schema_version = Table(
+    "schema_version",
+    metadata,
+    Column("version", Integer, primary_key=True, autoincrement=False),
+    Column("applied_at", UtcTime, nullable=False),
+)
+
+secrets = Table(
+    "secrets",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("value", LargeBinary, nullable=False),
+)
+
+conversations = Table(
+    "conversations",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("visitor", Text, nullable=False),
+    Column("title", Text, nullable=False),
+    Column("model", Text, nullable=False),
+    Column("created_at", UtcTime, nullable=False),
+    Column("updated_at", UtcTime, nullable=False),
+    Index("conversations_by_visitor", "visitor", "updated_at"),
+)
+
+messages = Table(
+    "messages",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("conversation_id", Text, ForeignKey("conversations.id"), nullable=False),
+    Column("position", Integer, nullable=False),
+    Column("role", Text, nullable=False),
+    Column("text", Text, nullable=False),
+    Column("tool_calls", JSON, nullable=False),
+    Column("tool_call_id", Text),
+    Column("generation", JSON(none_as_null=True)),
+    Column("created_at", UtcTime, nullable=False),
+    Column("withdrawn_at", UtcTime),
+    UniqueConstraint("conversation_id", "position"),
+)
+
+feedback = Table(
+    "feedback",
+    metadata,
+    Column("id", BigInteger, primary_key=True),
+    Column("message_id", Text, ForeignKey("messages.id"), nullable=False),
+    Column("liked", Boolean),
+    Column("reason", Text, nullable=False),
+    Column("created_at", UtcTime, nullable=False),
+    Index("feedback_by_message", "message_id"),
+)
+
+corrections = Table(
+    "corrections",
+    metadata,
+    Column("id", BigInteger, primary_key=True),
+    Column("message_id", Text, ForeignKey("messages.id"), nullable=False),
+    Column("text", Text, nullable=False),
+    Column("created_at", UtcTime, nullable=False),
+    Index("corrections_by_message", "message_id"),
+)
+
+traces = Table(
+    "traces",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("caller", Text, nullable=False),
+    Column("conversation_id", Text),
+    Column("status", Text, nullable=False),
+    Column("error_code", Text),
+    Column("started_at", UtcTime, nullable=False),
+    Column("duration_s", Float),
+    Column("process", Text, nullable=False),
+    Column("is_blanked", Boolean, nullable=False),
+    Index("traces_by_time", "started_at"),
+    Index("traces_by_caller", "caller", "started_at"),
+    Index("traces_by_conversation", "conversation_id"),
+    Index("traces_by_status", "status"),
+)
+
+spans = Table(
+    "spans",
+    metadata,
+    Column("trace_id", Text, ForeignKey("traces.id"), primary_key=True),
+    Column("number", Integer, primary_key=True),
+    Column("parent", Integer),
+    Column("name", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("error_code", Text),
+    Column("offset_s", Float, nullable=False),
+    Column("duration_s", Float, nullable=False),
+    Column("input", JSON(none_as_null=True)),
+    Column("output", JSON(none_as_null=True)),
+    Column("attributes", JSON, nullable=False),
+)

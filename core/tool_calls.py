@@ -1,0 +1,150 @@
+"""Tool calls in a completion's text: the tagged ones, and what can be found anyhow.
+
+Raw and repaired are kept apart: `split_calls` reads `<tool_call>` tags with valid JSON inside,
+as the template writes them; `find_calls` also reads calls from prose, code fences and broken
+tags, for measuring how many wrong answers hold the right call.
+"""
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from core.messages import JsonObject, JsonValue, ToolCall, new_id
+
+OPEN_TAG, CLOSE_TAG = "<tool_call>", "</tool_call>"
+MAX_CALL_CHARACTERS = 20_000
+
+
+@dataclass(frozen=True, slots=True)
+class CallText:
+    """A completion, or a piece of one, taken apart."""
+
+    content: str
+    """The text outside the calls."""
+    calls: tuple[ToolCall, ...]
+    call_text: str = ""
+    """The text of a call in the making, for showing it as it comes."""
+
+
+class CallSplitter:
+    """Takes a stream apart into text and tagged calls; a broken call becomes text again.
+
+    White space around calls becomes one line break between the texts; at the end it is dropped.
+    """
+
+    def __init__(self) -> None:
+        self._held = ""
+        """Text not given out yet: part of a tag, white space, or an open call."""
+        self._is_inside = False
+        self._is_after_call = False
+        self._has_text = False
+
+    def push(self, piece: str) -> CallText:
+        """Return what is certain after this piece."""
+        self._held += piece
+        content, calls = "", list[ToolCall]()
+        while (place := self._held.find(CLOSE_TAG if self._is_inside else OPEN_TAG)) >= 0:
+            tag = CLOSE_TAG if self._is_inside else OPEN_TAG
+            before, self._held = self._held[:place], self._held[place + len(tag) :]
+            if not self._is_inside:
+                content += self._text(before.rstrip())
+            elif (call := _call(_json(before))) is not None:
+                calls.append(call)
+                self._is_after_call = True
+            else:
+                content += self._text(f"{OPEN_TAG}{before}{CLOSE_TAG}")
+            self._is_inside = not self._is_inside
+        if self._is_inside:
+            return CallText(content, tuple(calls), piece)
+        keep = _uncertain(self._held)
+        content += self._text(self._held[: len(self._held) - keep])
+        self._held = self._held[len(self._held) - keep :]
+        return CallText(content, tuple(calls))
+
+    def flush(self) -> str:
+        """Return the text that was held back, at the end of the stream."""
+        rest = (OPEN_TAG if self._is_inside else "") + self._held.rstrip()
+        self._held, self._is_inside = "", False
+        return self._text(rest)
+
+    def _text(self, text: str) -> str:
+        """Return the text as it goes out: after a call without its leading white space."""
+        if self._is_after_call and (text := text.lstrip()):
+            text = "\n" + text if self._has_text else text
+            self._is_after_call = False
+        self._has_text = self._has_text or bool(text)
+        return text
+
+
+def split_calls(text: str) -> CallText:
+    """Return the tagged calls of a whole completion, and the text around them."""
+    splitter = CallSplitter()
+    parts = splitter.push(text)
+    return CallText(parts.content + splitter.flush(), parts.calls)
+
+
+def _uncertain(text: str) -> int:
+    """Return how many characters at the end may yet belong to a tag, or be white space before it."""
+    for size in range(min(len(text), len(OPEN_TAG) - 1), 0, -1):
+        if text.endswith(OPEN_TAG[:size]):
+            text = text[:-size]
+            return size + len(text) - len(text.rstrip())
+    return len(text) - len(text.rstrip())
+
+
+def find_calls(text: str, names: Sequence[str]) -> tuple[ToolCall, ...]:
+    """Return every call that the text holds in any dress, in order.
+
+    A call is a JSON object with `name` and `arguments`, or any other JSON object that follows
+    the name of an offered tool.
+    """
+    found: list[ToolCall] = []
+    end = 0
+    for start, stop, value in _objects(text):
+        call = _call(value)
+        if call is None:
+            spoken = [(text.rfind(name, end, start), name) for name in names]
+            place, name = max(spoken, default=(-1, ""))
+            if place >= 0:
+                call = ToolCall(new_id(), name, json.dumps(value, ensure_ascii=False))
+        if call is not None:
+            found.append(call)
+            end = stop
+    return tuple(found)
+
+
+def same_call(call: ToolCall, name: str, arguments: JsonObject) -> bool:
+    """Say whether the call has this name and, key order aside, these arguments."""
+    return call.name == name and _json(call.arguments) == arguments
+
+
+def _json(text: str) -> JsonValue:
+    if len(text) > MAX_CALL_CHARACTERS:
+        return None
+    try:
+        value: JsonValue = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    return value
+
+
+def _call(value: JsonValue) -> ToolCall | None:
+    if not isinstance(value, dict) or set(value) - {"name", "arguments"}:
+        return None
+    name, arguments = value.get("name"), value.get("arguments")
+    if not isinstance(name, str) or not isinstance(arguments, dict):
+        return None
+    return ToolCall(new_id(), name, json.dumps(arguments, ensure_ascii=False))
+
+
+def _objects(text: str) -> Iterator[tuple[int, int, JsonObject]]:
+    """Yield the outermost parseable JSON objects with their places; broken openings are skipped."""
+    decoder = json.JSONDecoder()
+    position = 0
+    while (start := text.find("{", position)) >= 0:
+        try:
+            value, position = decoder.raw_decode(text, start)
+        except (ValueError, RecursionError):
+            position = start + 1
+            continue
+        yield start, position, value

@@ -1,0 +1,49 @@
+"""The one place where our errors become Gradio's, and Gradio's requests become our callers."""
+
+import functools
+import inspect
+from collections.abc import Callable, Iterator
+from typing import Any, ParamSpec, TypeVar, cast
+
+import gradio as gr
+
+from core.access import Access, Caller
+from core.errors import AppError
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def handler(fn: Callable[P, R]) -> Callable[P, R]:
+    """Show an `AppError` to the user; let everything else surface as a bug."""
+    if inspect.isgeneratorfunction(fn):
+
+        @functools.wraps(fn)
+        def stream(*args: P.args, **kwargs: P.kwargs) -> Iterator[Any]:
+            try:
+                yield from fn(*args, **kwargs)
+            except AppError as error:
+                raise _shown(error) from error
+
+        # The wrapper has the signature of what it wraps; mypy can't see that.
+        return cast(Callable[P, R], stream)
+
+    @functools.wraps(fn)
+    def call(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return fn(*args, **kwargs)
+        except AppError as error:
+            raise _shown(error) from error
+
+    return call
+
+
+def _shown(error: AppError) -> gr.Error:
+    text = str(error)
+    return gr.Error(text[:1].upper() + text[1:], print_exception=False, title="")
+
+
+def caller_of(access: Access, request: gr.Request) -> Caller:
+    """Return who sent the request behind an event; never the session hash, which anyone can make."""
+    host = request.client.host if request.client else None
+    return access.caller_of(dict(request.headers), dict(request.cookies), host)

@@ -1,0 +1,113 @@
+"""The options of a chat: model, system prompt, parameters, tools."""
+
+from dataclasses import dataclass, fields
+from typing import Any
+
+import gradio as gr
+from gradio.components import Component
+
+from core.catalog import Catalog, Target, availability, located
+from core.chats import ChatOptions
+from core.errors import InputError
+from core.messages import GenerationParams, tools_from_json
+from tabs.bridge import handler
+
+DEFAULTS = GenerationParams()
+
+
+@dataclass(frozen=True, slots=True)
+class OptionWidgets:
+    """The widgets of the options."""
+
+    model: gr.Dropdown
+    system: gr.Textbox
+    temperature: gr.Slider
+    top_p: gr.Slider
+    max_tokens: gr.Slider
+    seed: gr.Number
+    tools: gr.Textbox
+
+    def all(self) -> set[Component]:
+        """Return the widgets, as inputs of an event."""
+        return {getattr(self, field.name) for field in fields(self)}
+
+    def read(self, values: dict[Component, Any]) -> ChatOptions:
+        """Return the options that the browser sent.
+
+        Raises:
+            InputError: a value has the wrong type or is out of its range.
+        """
+        try:
+            params = GenerationParams(
+                temperature=float(values[self.temperature]),
+                top_p=float(values[self.top_p]),
+                max_tokens=int(values[self.max_tokens]),
+                seed=None if values[self.seed] is None else int(values[self.seed]),
+            )
+        except (TypeError, ValueError, OverflowError) as error:
+            raise InputError(f"an option is not a number: {error}") from error
+        model, system = str(values[self.model] or ""), str(values[self.system] or "")
+        tools = str(values[self.tools] or "")
+        parsed = tools_from_json(tools) if tools.strip() else ()
+        return ChatOptions(model=model, params=params, system=system, tools=parsed)
+
+
+def model_choices(catalog: Catalog) -> list[tuple[str, str]]:
+    """Return (label, id) of every model; the label says what is missing."""
+    states = {name: availability(catalog, catalog.resolve(name)) for name in catalog.ids()}
+    return [(n if s.is_ready else f"{n} ({s.reason})", n) for n, s in states.items()]
+
+
+def model_line(catalog: Catalog, name: str) -> str:
+    """Return what the page says of the chosen model."""
+    target = catalog.resolve(name)
+    state = availability(catalog, target)
+    status = "Ready." if state.is_ready else f"{state.reason[:1].upper()}{state.reason[1:]}."
+    return f"{target.model.description} {status} Context: {target.model.context:,} tokens."
+
+
+def defaults_of(target: Target) -> tuple[str, str]:
+    """Return the system prompt and the tools that chats with this model start with."""
+    model = target.model
+    system = located(model.system).read_text(encoding="utf-8").strip() if model.system else ""
+    tools = located(model.tools).read_text(encoding="utf-8").strip() if model.tools else ""
+    return system, tools
+
+
+def build_options(catalog: Catalog) -> OptionWidgets:
+    """Lay out the model's choice and, folded away, everything else."""
+    target = catalog.resolve(catalog.default_model)
+    system, tools = defaults_of(target)
+    model = gr.Dropdown(
+        model_choices(catalog), value=target.id, label="Model", elem_id="model", filterable=True
+    )
+    line = gr.Markdown(model_line(catalog, target.id), elem_id="model-line")
+    with gr.Accordion("Options", open=False, elem_id="options"):
+        widgets = OptionWidgets(
+            model=model,
+            system=gr.Textbox(system, label="System prompt", lines=2, elem_id="system"),
+            temperature=gr.Slider(
+                0.0, 2.0, DEFAULTS.temperature, step=0.05, label="Temperature",
+                info="0 always takes the likeliest token.",
+            ),
+            top_p=gr.Slider(0.05, 1.0, DEFAULTS.top_p, step=0.05, label="Top-p"),
+            max_tokens=gr.Slider(
+                1, catalog.limits.new_tokens, DEFAULTS.max_tokens, step=1, label="Longest answer",
+                info="In tokens.",
+            ),
+            seed=gr.Number(None, label="Seed", precision=0, info="Empty draws one."),
+            tools=gr.Textbox(
+                tools, label="Tools", lines=4, max_lines=12, elem_id="tools",
+                info="A JSON list in OpenAI's shape; empty offers none.",
+            ),
+        )  # fmt: skip
+
+    def on_model(name: str) -> tuple[str, str, str]:
+        chosen = catalog.resolve(name)
+        return (model_line(catalog, name), *defaults_of(chosen))
+
+    model.input(
+        handler(on_model), model, [line, widgets.system, widgets.tools],
+        api_name="describe_model", show_progress="hidden",
+    )  # fmt: skip
+    return widgets
