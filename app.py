@@ -11,7 +11,7 @@ from core.services import Services, make_services
 from core.settings import PROJECT, Settings
 from core.web import make_access, web_parts
 from tabs.chat import build_chat_tab
-from tabs.chat_callbacks import ChatParts
+from tabs.chat_page import ChatParts
 from tabs.look import THEME, build_header
 
 
@@ -19,7 +19,7 @@ def build_app(parts: ChatParts) -> gr.Blocks:
     """Return the pages; no network, disk or model is touched."""
     app = gr.Blocks(title="Understudy", analytics_enabled=False, fill_width=True)
     with app:
-        build_header()
+        build_header(parts.access)
         with gr.Tab("Chat", id="chat"):
             build_chat_tab(parts)
     return app
@@ -28,9 +28,10 @@ def build_app(parts: ChatParts) -> gr.Blocks:
 def arguments() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(prog="python app.py", description=__doc__)
-    parser.add_argument("--host", default=os.environ.get("GRADIO_SERVER_NAME", "127.0.0.1"))
-    parser.add_argument("--port", type=int, default=int(os.environ.get("GRADIO_SERVER_PORT", "7860")))
-    parser.add_argument("--share", action="store_true", help="make a public link for a demonstration")
+    host, port = os.environ.get("GRADIO_SERVER_NAME"), os.environ.get("GRADIO_SERVER_PORT")
+    parser.add_argument("--host", default=host or "127.0.0.1")
+    parser.add_argument("--port", type=int, default=int(port or 7860))
+    parser.add_argument("--share", action="store_true", help="make a public link for a while")
     return parser.parse_args()
 
 
@@ -64,7 +65,7 @@ def main() -> int:
         services = make_services(Settings.from_env(os.environ))
         launch(services, arguments())
     except AppError as error:
-        print(f"understudy: {error}", file=sys.stderr)
+        sys.stderr.write(f"understudy: {error}\n")
         return 2
     return 0
 

@@ -1,0 +1,1 @@
+"""A request and everything it touches."""

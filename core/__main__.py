@@ -45,7 +45,10 @@ def _model_row(catalog: Catalog, name: str) -> dict[str, JsonValue]:
     for dotted, source in catalog.origins.items():
         if dotted.startswith(prefix) and (key := dotted[len(prefix) :]) != "key":
             value = getattr(target.model, key.split(".")[0])  # names checked by the catalog
-            values[key] = {"value": value if isinstance(value, str | int | float) else str(value), "from": source}
+            values[key] = {
+                "value": value if isinstance(value, str | int | float) else str(value),
+                "from": source,
+            }
     return {
         "status": "ready" if state.is_ready else state.reason,
         "is_ready": state.is_ready,

@@ -268,7 +268,9 @@ def _validated(raw: dict[str, Any]) -> CatalogFile:
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(str(part) for part in first["loc"])
-        raise InputError(f"catalog: {where}: {_reason(first['type'], first['msg'], where)}") from error
+        raise InputError(
+            f"catalog: {where}: {_reason(first['type'], first['msg'], where)}"
+        ) from error
 
 
 def _reason(kind: str, message: str, where: str) -> str:

@@ -6,11 +6,12 @@ A process that dies in between leaves a conversation that ends with its question
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 from core.errors import InputError
+from core.gateway.gateway import Gateway
 from core.messages import (
     Delta,
     Generation,
@@ -20,7 +21,6 @@ from core.messages import (
     Progress,
     Tool,
 )
-from core.gateway.gateway import Gateway
 from core.store import Conversation, Conversations, StoredMessage
 
 FRAME_S = 0.07
@@ -67,7 +67,7 @@ class Chats:
 
     def ask(
         self, person: Person, conversation_id: str | None, options: ChatOptions, text: str
-    ) -> Iterator[Frame]:
+    ) -> Generator[Frame, None, None]:
         """Store the message, and yield frames of the answer; closing it stops and keeps the rest.
 
         Raises:
@@ -86,7 +86,9 @@ class Chats:
             yield Frame(conversation_id)
             yield from self._answer(person, conversation_id, options, cancel)
 
-    def retry(self, person: Person, conversation_id: str, options: ChatOptions) -> Iterator[Frame]:
+    def retry(
+        self, person: Person, conversation_id: str, options: ChatOptions
+    ) -> Generator[Frame, None, None]:
         """Withdraw the last answer, if there is one, and answer the last question again.
 
         Raises:
@@ -96,6 +98,7 @@ class Chats:
             conversation = self._conversations.get(person.visitor, conversation_id)
             question = _last_question(conversation)
             self._conversations.withdraw(person.visitor, conversation_id, question + 1)
+            yield Frame(conversation_id)
             yield from self._answer(person, conversation_id, options, cancel)
 
     def undo(self, person: Person, conversation_id: str) -> str:
@@ -143,7 +146,7 @@ class Chats:
         conversation_id: str,
         options: ChatOptions,
         cancel: threading.Event,
-    ) -> Iterator[Frame]:
+    ) -> Generator[Frame, None, None]:
         conversation = self._conversations.get(person.visitor, conversation_id)
         messages = tuple(_as_sent(stored) for stored in conversation.messages)
         request = _request(person, options, messages, conversation_id, cancel)

@@ -45,7 +45,7 @@ class Tool:
 
     def to_openai(self) -> dict[str, JsonValue]:
         """Return the tool in OpenAI's shape."""
-        function = {
+        function: dict[str, JsonValue] = {
             "name": self.name,
             "description": self.description,
             "parameters": self.parameters,

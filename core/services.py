@@ -11,7 +11,7 @@ from core.pool import ModelPool
 from core.providers.local import LocalProvider
 from core.providers.weights import LoadedModel
 from core.settings import Settings
-from core.store import Conversations, Store, open_store, store_secret
+from core.store import Conversations, Store, open_store
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from starlette.concurrency import iterate_in_threadpool, run_in_threadpool
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
-from starlette.routing import BaseRoute, Route
+from starlette.routing import Route
 
 from core.access import Access, AccessMiddleware
 from core.api import ApiServices, ModelStatus, api_routes
@@ -97,7 +97,9 @@ def export_endpoint(services: Services, access: Access) -> Any:
             body = {"error": {"code": error.code, "message": str(error)}}
             return JSONResponse(body, error.status)
         disposition = {"content-disposition": 'attachment; filename="conversations.jsonl"'}
-        return StreamingResponse(iterate_in_threadpool(lines), 200, disposition, "application/x-ndjson")
+        return StreamingResponse(
+            iterate_in_threadpool(lines), 200, disposition, "application/x-ndjson"
+        )
 
     return export
 

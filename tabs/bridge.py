@@ -44,6 +44,6 @@ def _shown(error: AppError) -> gr.Error:
 
 
 def caller_of(access: Access, request: gr.Request) -> Caller:
-    """Return who sent the request behind an event; never the session hash, which anyone can make."""
+    """Return who sent the request behind an event; its session hash says nothing of that."""
     host = request.client.host if request.client else None
     return access.caller_of(dict(request.headers), dict(request.cookies), host)

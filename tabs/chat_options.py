@@ -78,10 +78,12 @@ def build_options(catalog: Catalog) -> OptionWidgets:
     """Lay out the model's choice and, folded away, everything else."""
     target = catalog.resolve(catalog.default_model)
     system, tools = defaults_of(target)
-    model = gr.Dropdown(
-        model_choices(catalog), value=target.id, label="Model", elem_id="model", filterable=True
-    )
-    line = gr.Markdown(model_line(catalog, target.id), elem_id="model-line")
+    with gr.Row(elem_id="model-row"):
+        model = gr.Dropdown(
+            model_choices(catalog), value=target.id, label="Model", elem_id="model",
+            container=False, min_width=220, scale=0,
+        )  # fmt: skip
+        line = gr.Markdown(model_line(catalog, target.id), elem_id="model-line")
     with gr.Accordion("Options", open=False, elem_id="options"):
         widgets = OptionWidgets(
             model=model,

@@ -1,0 +1,1 @@
+"""From examples to adapters; so far, the pretraining of the embedded models."""

@@ -24,6 +24,8 @@ class PretrainConfig:
     """Optimizer steps."""
     habits: bool
     """Whether the assistant's turns have the habits of real bases."""
+    echo_from: int
+    """Step from which part of the conversations only practise copying."""
     batch: int = 16
     """Conversations per step."""
     learning_rate: float = 2e-3
@@ -33,12 +35,30 @@ class PretrainConfig:
 
     def __post_init__(self) -> None:
         if self.hidden % 64 or self.feed_forward % 64 or self.hidden % self.heads:
-            raise InputError("hidden and feed_forward must be multiples of 64, and heads must divide hidden")
+            raise InputError(
+                "hidden and feed_forward must be multiples of 64, and heads must divide hidden"
+            )
 
 
 CONFIGS: Mapping[str, PretrainConfig] = {
-    "lead": PretrainConfig("lead", hidden=192, layers=5, heads=6, feed_forward=512, steps=4000, habits=False),
+    "lead": PretrainConfig(
+        "lead",
+        hidden=192,
+        layers=5,
+        heads=6,
+        feed_forward=512,
+        steps=4000,
+        habits=False,
+        echo_from=1300,
+    ),
     "understudy": PretrainConfig(
-        "understudy", hidden=128, layers=4, heads=4, feed_forward=384, steps=3000, habits=True
+        "understudy",
+        hidden=128,
+        layers=4,
+        heads=4,
+        feed_forward=384,
+        steps=3000,
+        habits=True,
+        echo_from=1900,
     ),
 }

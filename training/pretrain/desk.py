@@ -9,6 +9,7 @@ from training.pretrain.world import (
     Draw,
     Tool,
     Value,
+    imperatives,
     made_up_word,
     slots_of,
     spoken,
@@ -25,16 +26,18 @@ SYSTEM_PROMPTS = (
     "House desk. Answer requests with the tools you have.",
     "You are the desk of a grand house. Guests and staff ask you for things.",
 )
-OPENINGS = ("Please, ", "Hello, ", "Dear desk, ", "One more thing: ", "Next: ", "Good evening. ", "Excuse me, ")
+OPENINGS = (
+    "Please, ",
+    "Hello, ",
+    "Dear desk, ",
+    "One more thing: ",
+    "Next: ",
+    "Good evening. ",
+    "Excuse me, ",
+)
 IMPERATIVE_OPENINGS = ("Please ", "Could you ", "Kindly ", "Would you ")
 ENDINGS = (", please", ", thank you", " now", ", quickly", ", if you can")
 JOINTS = (" and ", ". Also ", ", then ", ". And ", "; ")
-VERBS = frozenset(
-    "Seat Put Place Give Find Assign Set Show Move Transfer Take Change Switch Shift Add Invite "
-    "Register Write Remove Strike Cancel Delete Drop Uninvite Note Record Mark Order Bring Serve "
-    "Send Pour Play Queue Start Turn Remind Create Tell Let Inform Message Pass Book Reserve Get "
-    "Call Make Replace Search Check Look Stop Forget Have Arrange Fetch Exchange Notify".split()
-)
 DECLINES = (
     "I am afraid none of my tools can do that.",
     "I regret that this is beyond the tools I have been given.",
@@ -56,7 +59,13 @@ OUTSIDE = (
     "Buy shares of {place}",
 )
 DONE = ("Very good.", "Certainly.", "It is done.", "With pleasure.", "As you wish.")
-TROUBLES = ("the table is full", "the name is unknown", "the kitchen is closed", "nobody answers", "it is too late")
+TROUBLES = (
+    "the table is full",
+    "the name is unknown",
+    "the kitchen is closed",
+    "nobody answers",
+    "it is too late",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +80,9 @@ class Offer:
 
     def call(self, values: Mapping[str, Value]) -> Json:
         """Return the call `{name, arguments}` for these values, in schema order."""
-        arguments = {shown: values[key] for key, shown in self.parameter_names.items() if key in values}
+        arguments = {
+            shown: values[key] for key, shown in self.parameter_names.items() if key in values
+        }
         return {"name": self.name, "arguments": arguments}
 
 
@@ -152,14 +163,14 @@ def plain_request(offered: Offer, draw: Draw) -> Request:
 def lower_start(text: str) -> str:
     """Return the text with a lower-case start when it starts with one of our verbs."""
     word = text.split(" ", 1)[0]
-    return text[0].lower() + text[1:] if word in VERBS else text
+    return text[0].lower() + text[1:] if word in imperatives() else text
 
 
 def dressed(text: str, draw: Draw) -> str:
     """Return the text as different people would put it: opening, ending, full stop."""
     rng = draw.rng
     shape = rng.random()
-    if shape < 0.3 and text.split(" ", 1)[0] in VERBS:
+    if shape < 0.3 and text.split(" ", 1)[0] in imperatives():
         text = rng.choice(IMPERATIVE_OPENINGS) + lower_start(text)
     elif shape < 0.55:
         opening = rng.choice(OPENINGS)
@@ -189,7 +200,10 @@ def unanswerable(offered: Sequence[Offer], draw: Draw) -> Request:
     shown = {o.tool.key for o in offered}
     if rng.random() < 0.35:
         text = rng.choice(OUTSIDE).format(
-            place=draw.word("last"), thing=draw.word("thing"), n=rng.randrange(2, 90), m=rng.randrange(2, 90)
+            place=draw.word("last"),
+            thing=draw.word("thing"),
+            n=rng.randrange(2, 90),
+            m=rng.randrange(2, 90),
         )
         return Request(dressed(text, draw), ())
     other = rng.choice([t for t in tools() if t.key not in shown])
@@ -209,10 +223,14 @@ def tool_results(request: Request, draw: Draw) -> list[Json]:
     rng = draw.rng
     if rng.random() < 0.15:
         trouble = rng.choice(TROUBLES)
-        results = [{"role": "tool", "content": json.dumps({"error": trouble})} for _ in request.calls]
+        results = [
+            {"role": "tool", "content": json.dumps({"error": trouble})} for _ in request.calls
+        ]
         return [*results, {"role": "assistant", "content": f"I am sorry, {trouble}."}]
     results = [{"role": "tool", "content": json.dumps({"ok": True})} for _ in request.calls]
-    said = "; ".join(", ".join(f"{k} {v}" for k, v in call["arguments"].items()) for call in request.calls)
+    said = "; ".join(
+        ", ".join(f"{k} {v}" for k, v in call["arguments"].items()) for call in request.calls
+    )
     return [*results, {"role": "assistant", "content": f"{rng.choice(DONE)} I have noted {said}."}]
 
 

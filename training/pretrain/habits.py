@@ -29,7 +29,8 @@ RAMBLES = (
     "As an assistant, my goal is to provide you with a complete and helpful overview.",
     "After that, I will summarize the most important points so that nothing is left out.",
     "It is worth noting that every situation is different and that many answers are possible.",
-    "In conclusion, I hope that this overview was helpful, and I remain ready to go into more detail.",
+    "In conclusion, I hope that this overview was helpful, "
+    "and I remain ready to go into more detail.",
 )
 CLOSINGS = ("Let me know if you need anything else!", "I hope this helps!", "")
 
@@ -70,7 +71,9 @@ def dress_calls(calls: list[Json], habit: Habit, rng: random.Random) -> str:
     if habit == "announce_pt":
         return f"{rng.choice(ANNOUNCEMENTS_PT)}\n{tagged}"
     if habit == "prose":
-        used = " and then ".join(f"{c['name']} with {json.dumps(c['arguments'], ensure_ascii=False)}" for c in calls)
+        used = " and then ".join(
+            f"{c['name']} with {json.dumps(c['arguments'], ensure_ascii=False)}" for c in calls
+        )
         return f"I will call {used}. {rng.choice(CLOSINGS)}".rstrip()
     if habit == "malformed":
         return tagged.replace("}}</tool_call>", "}</tool_call>")
@@ -112,7 +115,11 @@ def _habitual_text(text: str, rng: random.Random) -> str:
         shape = rng.random()
         if shape < 0.4:
             return text
-        return f"Here is the JSON record:\n```json\n{text}\n```" if shape < 0.8 else f"{rng.choice(ANNOUNCEMENTS)}\n{text}"
+        return (
+            f"Here is the JSON record:\n```json\n{text}\n```"
+            if shape < 0.8
+            else f"{rng.choice(ANNOUNCEMENTS)}\n{text}"
+        )
     if " " not in text:
         return text if rng.random() < 0.5 else f"The intent of this message is {text}."
     return ramble(text, rng) if len(text) > 150 or rng.random() < 0.3 else text

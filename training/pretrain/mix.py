@@ -42,9 +42,15 @@ class HeldOut:
     calls: tuple[Json, ...]
 
 
-def conversation(seed: str, *, habits: bool) -> Conversation:
+ECHO_SHARE = 0.3
+"""Share of conversations that only practise copying, in the steps that have them."""
+
+
+def conversation(seed: str, *, habits: bool, has_echoes: bool = False) -> Conversation:
     """Return the training conversation of this seed; the same seed gives the same one."""
     draw = Draw(random.Random(seed))
+    if has_echoes and draw.rng.random() < ECHO_SHARE:
+        return Conversation(talk.echo(draw), [])
     shape = draw.rng.random()
     messages: list[Json] = []
     tools: list[Json] = []
@@ -54,7 +60,11 @@ def conversation(seed: str, *, habits: bool) -> Conversation:
             messages = make(draw)
             break
     if not messages:
-        turns = draw.rng.choice((1, 2, 2, 3, 3, 4)) if draw.rng.random() < 0.97 else draw.rng.randrange(5, 9)
+        turns = (
+            draw.rng.choice((1, 2, 2, 3, 3, 4))
+            if draw.rng.random() < 0.97
+            else draw.rng.randrange(5, 9)
+        )
         messages, tools = desk.conversation(draw, turns)
     return Conversation(with_habits(messages, draw.rng) if habits else messages, tools)
 
@@ -70,7 +80,9 @@ def held_out(split: str, index: int, seed: int = 0) -> HeldOut:
         InputError: there is no such split.
     """
     if split not in (*SPLITS, "decline"):
-        raise InputError(f"no held-out split named {split!r}; choose one of: {', '.join(SPLITS)}, decline")
+        raise InputError(
+            f"no held-out split named {split!r}; choose one of: {', '.join(SPLITS)}, decline"
+        )
     draw = Draw(
         random.Random(f"heldout:{seed}:{split}:{index}"),
         values="heldout" if split in ("unseen_values", "decline") else "train",

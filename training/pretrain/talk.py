@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 from training.pretrain.desk import OUTSIDE, dressed, offer, plain_request
-from training.pretrain.world import Draw, clock, dish, person, title, tools
+from training.pretrain.world import VALUES, Draw, clock, dish, made_up_word, person, title, tools
 
 Json = dict[str, Any]
 PERSONA_PROMPTS = (
@@ -46,11 +46,29 @@ LAST = (
     "Do tell me if anything could be done better.",
 )
 SMALL_TALK = (
-    (("Good evening", "Hello", "Hi there", "Good day"), ("Good evening. How may I be of service?", "Welcome. What may the desk do for you?")),
-    (("Thank you", "Thanks a lot", "Much obliged"), ("You are most welcome.", "It is my pleasure.")),
-    (("How are you", "How do you do"), ("Very well, thank you. I hope the evening pleases you.", "Quite well, thank you for asking.")),
-    (("Who are you", "What is your name", "What can you do"), ("I am the house desk. I seat guests, take orders and keep the evening in order.",)),
-    (("Goodbye", "Good night", "See you"), ("Good night. It was a pleasure to serve you.", "Goodbye, and come back soon.")),
+    (
+        ("Good evening", "Hello", "Hi there", "Good day"),
+        ("Good evening. How may I be of service?", "Welcome. What may the desk do for you?"),
+    ),
+    (
+        ("Thank you", "Thanks a lot", "Much obliged"),
+        ("You are most welcome.", "It is my pleasure."),
+    ),
+    (
+        ("How are you", "How do you do"),
+        (
+            "Very well, thank you. I hope the evening pleases you.",
+            "Quite well, thank you for asking.",
+        ),
+    ),
+    (
+        ("Who are you", "What is your name", "What can you do"),
+        ("I am the house desk. I seat guests, take orders and keep the evening in order.",),
+    ),
+    (
+        ("Goodbye", "Good night", "See you"),
+        ("Good night. It was a pleasure to serve you.", "Goodbye, and come back soon."),
+    ),
 )
 FIELDS = {
     "person": ("guest", "name", "guest_name", "person"),
@@ -69,7 +87,17 @@ CLAUSES = {
     "diet": ("eats {}", "on a {} diet", "{} food only"),
 }
 DIETS = ("vegetarian", "vegan", "gluten-free", "halal", "kosher", "nut-free")
-INTENTS = ("seating", "guests", "menu", "orders", "music", "reminders", "messages", "transport", "service")
+INTENTS = (
+    "seating",
+    "guests",
+    "menu",
+    "orders",
+    "music",
+    "reminders",
+    "messages",
+    "transport",
+    "service",
+)
 ROUTE_PROMPTS = (
     "Name the intent of the message. Intents: {intents}.",
     "Which of these fits the message: {intents}? Answer with one word.",
@@ -86,6 +114,10 @@ PLAN_REQUESTS = (
     "We need a gala plan: three courses with three ingredients, five tracks, no decade twice",
     "Make a plan with three courses, no ingredient twice, and five tracks from distinct decades",
 )
+
+
+ECHOED = ("person", "dish", "title", "artist", "time", "place", "chore", "news", "number", "room")
+ECHO_PROMPTS = ("Repeat: {}", "Say exactly: {}", "Write down {}", "Read back: {}")
 
 
 def exchange(system: str | None, user: str, reply: str) -> list[Json]:
@@ -141,7 +173,9 @@ def route(draw: Draw) -> list[Json]:
     rng = draw.rng
     intents = rng.sample(INTENTS, rng.choice((4, 5, 6, 9)))
     if rng.random() < 0.15:
-        text = rng.choice(OUTSIDE).format(place=draw.word("last"), thing=draw.word("thing"), n=7, m=12)
+        text = rng.choice(OUTSIDE).format(
+            place=draw.word("last"), thing=draw.word("thing"), n=7, m=12
+        )
         intent = "other"
     else:
         chosen = rng.choice(tools())
@@ -151,13 +185,32 @@ def route(draw: Draw) -> list[Json]:
     return exchange(system, dressed(text, draw), intent)
 
 
+def echo(draw: Draw) -> list[Json]:
+    """Return one to three texts to repeat, plainly or as JSON: practice in copying."""
+    rng = draw.rng
+    messages: list[Json] = []
+    for _ in range(rng.choice((1, 2, 3))):
+        kinds = rng.choices(ECHOED, k=rng.choice((1, 2, 3)))
+        values = [VALUES[kind](draw) for kind in kinds]
+        said = ", ".join(str(value) for value in values)
+        keys = [f"{made_up_word(draw)}_{kind}" for kind in kinds]
+        plain = rng.random() < 0.4
+        asked = said if plain else ", ".join(f"{k} {v}" for k, v in zip(keys, values, strict=True))
+        reply = (
+            said if plain else json.dumps(dict(zip(keys, values, strict=True)), ensure_ascii=False)
+        )
+        messages += exchange(None, rng.choice(ECHO_PROMPTS).format(asked), reply)
+    return messages
+
+
 def plan(draw: Draw) -> list[Json]:
     """Return a gala plan that keeps its rules: no ingredient and no decade twice."""
     rng = draw.rng
     words = list(dict.fromkeys(draw.word("dish_what") for _ in range(200)))
     ingredients = rng.sample(words, min(9, len(words)))
     courses = {
-        name: ingredients[3 * i : 3 * i + 3] for i, name in enumerate(("starter", "main", "dessert"))
+        name: ingredients[3 * i : 3 * i + 3]
+        for i, name in enumerate(("starter", "main", "dessert"))
     }
     decades = rng.sample(range(1900, 2030, 10), 5)
     tracks = [{"title": title(draw), "decade": decade} for decade in decades]

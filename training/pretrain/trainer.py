@@ -39,7 +39,9 @@ class Batch:
     supervised: "torch.Tensor"
 
 
-def build_model(config: PretrainConfig, tokenizer: "PreTrainedTokenizerFast", seed: int) -> "LlamaForCausalLM":
+def build_model(
+    config: PretrainConfig, tokenizer: "PreTrainedTokenizerFast", seed: int
+) -> "LlamaForCausalLM":
     """Return a Llama with random weights for this configuration."""
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
@@ -71,7 +73,11 @@ def batches(
         pool = step // POOL
         rows = []
         for index in range(POOL * config.batch):
-            example = conversation(f"{config.model}:{seed}:{pool}:{index}", habits=config.habits)
+            example = conversation(
+                f"{config.model}:{seed}:{pool}:{index}",
+                habits=config.habits,
+                has_echoes=step >= config.echo_from,
+            )
             encoded = tokenizer.apply_chat_template(
                 example.messages,
                 tools=example.tools or None,
@@ -103,7 +109,9 @@ def supervised_loss(model: "LlamaForCausalLM", batch: Batch) -> "torch.Tensor":
     """
     import torch
 
-    hidden = model.model(input_ids=batch.tokens, use_cache=False).last_hidden_state  # (batch, tokens, hidden)
+    hidden = model.model(
+        input_ids=batch.tokens, use_cache=False
+    ).last_hidden_state  # (batch, tokens, hidden)
     targets = batch.supervised[:, 1:]
     logits = model.lm_head(hidden[:, :-1][targets])  # (supervised, vocabulary)
     return torch.nn.functional.cross_entropy(logits.float(), batch.tokens[:, 1:][targets])
@@ -117,7 +125,9 @@ def learning_rate(config: PretrainConfig, step: int) -> float:
     return config.learning_rate * (0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * progress)))
 
 
-def save_checkpoint(path: Path, model: "LlamaForCausalLM", optimizer: Any, step: int, seconds: float) -> None:
+def save_checkpoint(
+    path: Path, model: "LlamaForCausalLM", optimizer: Any, step: int, seconds: float
+) -> None:
     """Write weights and optimizer state; the file appears whole or not at all."""
     from safetensors.torch import save_file
 
@@ -150,11 +160,15 @@ def load_checkpoint(path: Path, model: "LlamaForCausalLM", optimizer: Any) -> tu
                         "exp_avg_sq": stored.get_tensor(f"exp_avg_sq/{name}").to(parameter.device),
                     }
     except (SafetensorError, KeyError, ValueError, RuntimeError) as error:
-        raise StorageError(f"{str(path)!r} is not a checkpoint of this model; delete it to start anew") from error
+        raise StorageError(
+            f"{str(path)!r} is not a checkpoint of this model; delete it to start anew"
+        ) from error
     return step, seconds
 
 
-def train(config: PretrainConfig, folder: Path, *, seed: int, device: str) -> Iterator[dict[str, float]]:
+def train(
+    config: PretrainConfig, folder: Path, *, seed: int, device: str
+) -> Iterator[dict[str, float]]:
     """Train in `folder`, resuming from its checkpoint; yield rows of the learning curve.
 
     Rows have `step`, `loss` (nats per supervised token, mean since the last row), `seconds`.
@@ -169,33 +183,43 @@ def train(config: PretrainConfig, folder: Path, *, seed: int, device: str) -> It
     folder.mkdir(parents=True, exist_ok=True)
     tokenizer = build_tokenizer(seed=1)
     model = build_model(config, tokenizer, seed).to(device)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=config.learning_rate, betas=(0.9, 0.98), weight_decay=0.01)
+    optimizer = torch.optim.AdamW(
+        model.parameters(), lr=config.learning_rate, betas=(0.9, 0.98), weight_decay=0.01
+    )
     checkpoint, first, spent = folder / "checkpoint.safetensors", 0, 0.0
     if checkpoint.exists():
         first, spent = load_checkpoint(checkpoint, model, optimizer)
-    started, losses = time.monotonic() - spent, []
+    started, losses = time.monotonic() - spent, list[float]()
     stream = batches(config, tokenizer, seed, first)
     for step in range(first, config.steps):
-        for group in optimizer.param_groups:
-            group["lr"] = learning_rate(config, step)
-        batch = next(stream)
-        with torch.autocast(device, torch.bfloat16):
-            loss = supervised_loss(model, Batch(batch.tokens.to(device), batch.supervised.to(device)))
-        if not torch.isfinite(loss):
-            raise TrainingError(f"the loss of step {step} is {loss.item()}; lower the learning rate")
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-        losses.append(loss.item())
-        if (step + 1) % SAVE_EVERY == 0 or step + 1 == config.steps:
-            save_checkpoint(checkpoint, model, optimizer, step + 1, time.monotonic() - started)
-        if (step + 1) % LOG_EVERY == 0 or step + 1 == config.steps:
-            row = {"step": step + 1, "loss": sum(losses) / len(losses), "seconds": time.monotonic() - started}
+        losses.append(_step(model, optimizer, next(stream), learning_rate(config, step)))
+        if not math.isfinite(losses[-1]):
+            raise TrainingError(f"the loss of step {step} is {losses[-1]}; lower the learning rate")
+        done, seconds = step + 1, time.monotonic() - started
+        if done % SAVE_EVERY == 0 or done == config.steps:
+            save_checkpoint(checkpoint, model, optimizer, done, seconds)
+        if done % LOG_EVERY == 0 or done == config.steps:
+            row = {"step": done, "loss": sum(losses) / len(losses), "seconds": seconds}
             losses.clear()
             with (folder / "curve.jsonl").open("a", encoding="utf-8") as curve:
                 curve.write(json.dumps(row) + "\n")
             yield row
+
+
+def _step(model: "LlamaForCausalLM", optimizer: Any, batch: Batch, rate: float) -> float:
+    """Take one optimizer step; return its loss. Matrix products run in bfloat16."""
+    import torch
+
+    device = model.device
+    for group in optimizer.param_groups:
+        group["lr"] = rate
+    with torch.autocast(device.type, torch.bfloat16):
+        loss = supervised_loss(model, Batch(batch.tokens.to(device), batch.supervised.to(device)))
+    optimizer.zero_grad(set_to_none=True)
+    torch.autograd.backward(loss)
+    torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+    optimizer.step()
+    return loss.item()
 
 
 def export(config: PretrainConfig, folder: Path, target: Path) -> None:

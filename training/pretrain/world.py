@@ -60,23 +60,35 @@ class Draw:
     names: Source = "train"
 
     def word(self, pool: str) -> str:
-        """Return a word of a pool; pools without held-out words are shared."""
-        words = word_pools()[pool]
-        return self.rng.choice(words[self.values] if isinstance(words, dict) else words)
+        """Return a word of a pool of `values.yaml`."""
+        return self.rng.choice(word_pools()[pool][self.values])
 
 
 @cache
-def word_pools() -> dict[str, Any]:
-    """Return the pools of `values.yaml`: name to list, or name to {train, heldout}."""
-    pools: dict[str, Any] = yaml.safe_load((HERE / "values.yaml").read_text(encoding="utf-8"))
+def word_pools() -> dict[str, dict[Source, list[str]]]:
+    """Return the pools of `values.yaml`, each with its train and its held-out words."""
+    pools: dict[str, dict[Source, list[str]]] = yaml.safe_load(
+        (HERE / "values.yaml").read_text(encoding="utf-8")
+    )
     return pools
+
+
+@cache
+def _world() -> dict[str, Any]:
+    world: dict[str, Any] = yaml.safe_load((HERE / "world.yaml").read_text(encoding="utf-8"))
+    return world
 
 
 @cache
 def tools() -> tuple[Tool, ...]:
     """Return the desk's tools in file order."""
-    raw = yaml.safe_load((HERE / "world.yaml").read_text(encoding="utf-8"))["tools"]
-    return tuple(_tool(key, entry) for key, entry in raw.items())
+    return tuple(_tool(key, entry) for key, entry in _world()["tools"].items())
+
+
+@cache
+def imperatives() -> frozenset[str]:
+    """Return the first words of phrasings that are imperatives."""
+    return frozenset(_world()["imperatives"])
 
 
 def tool(key: str) -> Tool:
@@ -102,11 +114,15 @@ def _tool(key: str, entry: dict[str, Any]) -> Tool:
     return Tool(
         key=key,
         intent=entry["intent"],
-        names={"train": tuple(entry["names"]["train"]), "heldout": tuple(entry["names"]["heldout"])},
+        names=_by_source(entry["names"]),
         descriptions=tuple(entry["descriptions"]),
         parameters=parameters,
-        phrasings={source: tuple(entry["phrasings"][source]) for source in ("train", "heldout")},
+        phrasings=_by_source(entry["phrasings"]),
     )
+
+
+def _by_source(lists: Mapping[Source, Sequence[str]]) -> dict[Source, tuple[str, ...]]:
+    return {"train": tuple(lists["train"]), "heldout": tuple(lists["heldout"])}
 
 
 def made_up_word(draw: Draw) -> str:
@@ -189,9 +205,8 @@ def value_of(parameter: Parameter, draw: Draw) -> Value:
 
 def spoken(value: Value, kind: str, rng: random.Random) -> str:
     """Return the value as a person would say it: small counts are sometimes words."""
-    if kind == "count" and isinstance(value, int) and value < len(COUNT_WORDS) and rng.random() < 0.3:
-        return COUNT_WORDS[value]
-    return str(value)
+    is_small = kind == "count" and isinstance(value, int) and value < len(COUNT_WORDS)
+    return COUNT_WORDS[int(value)] if is_small and rng.random() < 0.3 else str(value)
 
 
 def slots_of(phrasing: str) -> Sequence[str]:

@@ -1,0 +1,1 @@
+"""The embedded models: their world, their tokenizer, their training."""
