@@ -8,7 +8,8 @@ from collections.abc import Callable, Mapping
 from contextlib import closing
 from pathlib import Path
 
-from core.catalog import Catalog, availability, load_catalog, located
+from core.catalog import Catalog, availability, located
+from core.catalog_files import load_catalog
 from core.errors import AppError, GenerationError, InputError
 from core.messages import (
     Delta,

@@ -1,22 +1,19 @@
 """The catalog: which models and adapters may be used, where they run, and within what limits.
 
-`assets/catalog.yaml` is the base; `$UNDERSTUDY_HOME/catalog.yaml` is laid over it key by key.
-Nothing outside the catalog is ever loaded or called.
+Nothing outside the catalog is ever loaded or called. `core/catalog_files.py` reads it.
 """
 
-import difflib
-import os
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
-import yaml
-from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic import ConfigDict
 
-from core.errors import InputError, ModelNotAllowedError
+from core.errors import ModelNotAllowedError
 from core.gateway.allow import Limits
-from core.settings import PROJECT, Settings
+from core.settings import PROJECT
 
 Precision = Literal["auto", "fp32", "bf16", "nf4", "int8"]
 PRECISIONS: tuple[Precision, ...] = ("auto", "fp32", "bf16", "nf4", "int8")
@@ -61,7 +58,7 @@ class ModelEntry:
     served_model: str | None = None
     """The model's name on that server."""
     key: str | None = None
-    """Its key, as `${NAME}`."""
+    """Its key, as `${NAME}`; only the provider that sends it reads the variable."""
     needs: tuple[str, ...] = ()
     """Environment variables without which it can't be used."""
     system: str | None = None
@@ -69,6 +66,11 @@ class ModelEntry:
     tools: str | None = None
     """File with the tools that chats offer, a JSON list in OpenAI's shape."""
     price: Price | None = None
+
+    @property
+    def key_variable(self) -> str | None:
+        """Return the name of the environment variable with the key; None when it needs none."""
+        return self.key.removeprefix("${").removesuffix("}") if self.key else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,40 +163,6 @@ class Catalog:
         )
 
 
-def load_catalog(settings: Settings) -> Catalog:
-    """Read and check the catalog files.
-
-    Raises:
-        InputError: a file is not YAML, has an unknown key or a wrong value.
-    """
-    origins: dict[str, str] = {}
-    raw: dict[str, Any] = {}
-    for path in (PROJECT / "assets" / "catalog.yaml", settings.home / "catalog.yaml"):
-        if path.exists():
-            _lay_over(raw, _read(path), origins, ("", str(path)))
-    missing: dict[str, tuple[str, ...]] = {}
-    for model_id, entry in (raw.get("models") or {}).items():
-        if isinstance(entry, dict):
-            wanted = [_expand(entry, key, settings.environment) for key in list(entry)]
-            needs = [n for n in entry.get("needs") or [] if not settings.environment.get(n)]
-            names = [name for group in wanted for name in group] + needs
-            missing[model_id] = tuple(dict.fromkeys(names))
-    checked = _validated(raw)
-    for model_id, entry in checked.models.items():
-        _check_entry(model_id, entry)
-    catalog = Catalog(
-        models=checked.models,
-        adapters=checked.adapters,
-        default_model=checked.default_model,
-        limits=checked.limits,
-        loaded_gb=checked.loaded_gb,
-        missing=missing,
-        origins=origins,
-    )
-    catalog.resolve(catalog.default_model)
-    return catalog
-
-
 def located(path: str) -> Path:
     """Return a path of the catalog as an absolute one."""
     return PROJECT / path
@@ -219,75 +187,19 @@ def _hub_availability(model: ModelEntry) -> Availability:
     from huggingface_hub import try_to_load_from_cache
 
     cached = try_to_load_from_cache(str(model.hub), "config.json", revision=model.revision)
-    if isinstance(cached, str) and any(Path(cached).parent.glob("*.safetensors")):
+    if isinstance(cached, str) and _has_weights(Path(cached).parent):
         return Availability(True)
     size = f"{model.download_gb:g} GB" if model.download_gb else "an unknown size"
     return Availability(False, f"not on this disk; will download {size}", is_download=True)
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _has_weights(folder: Path) -> bool:
+    """Say whether all weights are there; a download that was interrupted lacks some."""
+    if (folder / "model.safetensors").exists():
+        return True
     try:
-        value = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        where = " ".join(str(error).split())
-        raise InputError(f"{path} can't be read as YAML: {where}") from error
-    if not isinstance(value, dict):
-        raise InputError(f"{path} must hold a mapping with the keys of a catalog")
-    return value
-
-
-def _lay_over(
-    base: dict[str, Any], over: dict[str, Any], origins: dict[str, str], place: tuple[str, str]
-) -> None:
-    prefix, source = place
-    for key, value in over.items():
-        dotted = f"{prefix}{key}"
-        if isinstance(value, dict) and isinstance(base.get(key), dict | None):
-            base[key] = base.get(key) or {}
-            _lay_over(base[key], value, origins, (f"{dotted}.", source))
-        else:
-            base[key] = value
-            origins[dotted] = source
-
-
-def _expand(entry: dict[str, Any], key: str, environment: Mapping[str, str]) -> list[str]:
-    """Replace `${NAME}` in one value in place; return the names that are not set."""
-    value = entry[key]
-    if not isinstance(value, str) or "${" not in value:
-        return []
-    names = [part.split("}")[0] for part in value.split("${")[1:]]
-    for name in names:
-        value = value.replace("${" + name + "}", environment.get(name, ""))
-    entry[key] = value or None
-    return [name for name in names if not environment.get(name)]
-
-
-def _validated(raw: dict[str, Any]) -> CatalogFile:
-    try:
-        return TypeAdapter(CatalogFile).validate_python(raw)
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise InputError(
-            f"catalog: {where}: {_reason(first['type'], first['msg'], where)}"
-        ) from error
-
-
-def _reason(kind: str, message: str, where: str) -> str:
-    if kind not in ("unexpected_keyword_argument", "extra_forbidden"):
-        return message[0].lower() + message[1:]
-    owners = (ModelEntry, CatalogFile, AdapterEntry, Price, Limits)
-    known = sorted({name for owner in owners for name in owner.__dataclass_fields__})
-    close = difflib.get_close_matches(where.rsplit(".", 1)[-1], known, n=1)
-    return "unknown key" + (f"; did you mean {close[0]!r}?" if close else "")
-
-
-def _check_entry(model_id: str, entry: ModelEntry) -> None:
-    if "@" in model_id or not model_id.strip():
-        raise InputError(f"catalog: {model_id!r} can't be a model id; leave out '@' and spaces")
-    if entry.provider == "local" and bool(entry.path) == bool(entry.hub):
-        raise InputError(f"catalog: local model {model_id!r} needs either path or hub")
-    if entry.hub and not entry.revision:
-        raise InputError(f"catalog: {model_id!r} needs a revision: the commit to load from the Hub")
-    if entry.path and os.path.isabs(entry.path) and not Path(entry.path).parent.exists():
-        raise InputError(f"catalog: {model_id!r}: no folder {entry.path!r}")
+        index = json.loads((folder / "model.safetensors.index.json").read_text(encoding="utf-8"))
+        parts = set(index["weight_map"].values())
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return False
+    return all((folder / part).exists() for part in parts)

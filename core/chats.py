@@ -81,7 +81,7 @@ class Chats:
         if conversation_id is None:
             created = self._conversations.create(person.visitor, options.model, text)
             conversation_id = created.id
-        with self._turn(conversation_id) as cancel:
+        with self._turn(person, conversation_id) as cancel:
             self._conversations.add(person.visitor, conversation_id, question)
             yield Frame(conversation_id)
             yield from self._answer(person, conversation_id, options, cancel)
@@ -93,10 +93,13 @@ class Chats:
 
         Raises:
             InputError: there is no question, or an answer is already being written.
+            AppError: whatever the gateway raises; what it refuses at once withdraws nothing.
         """
-        with self._turn(conversation_id) as cancel:
+        with self._turn(person, conversation_id) as cancel:
             conversation = self._conversations.get(person.visitor, conversation_id)
             question = _last_question(conversation)
+            kept = tuple(_as_sent(m) for m in conversation.messages if m.position <= question)
+            self._gateway.check(_request(person, options, kept, conversation_id))
             self._conversations.withdraw(person.visitor, conversation_id, question + 1)
             yield Frame(conversation_id)
             yield from self._answer(person, conversation_id, options, cancel)
@@ -107,7 +110,7 @@ class Chats:
         Raises:
             InputError: there is no question, or an answer is being written.
         """
-        with self._turn(conversation_id):
+        with self._turn(person, conversation_id):
             conversation = self._conversations.get(person.visitor, conversation_id)
             position = _last_question(conversation)
             self._conversations.withdraw(person.visitor, conversation_id, position)
@@ -127,8 +130,9 @@ class Chats:
             return conversation_id in self._running
 
     @contextmanager
-    def _turn(self, conversation_id: str) -> Iterator[threading.Event]:
-        """Hold the conversation for one change; yield the event that stops the answer."""
+    def _turn(self, person: Person, conversation_id: str) -> Iterator[threading.Event]:
+        """Hold the person's conversation for one change; yield the event that stops the answer."""
+        self._conversations.get(person.visitor, conversation_id)
         cancel = threading.Event()
         with self._lock:
             if conversation_id in self._running:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from core.errors import StorageError
 
-MODEL_FILES = ("*.safetensors", "*.json", "*.jinja")
+MODEL_FILES = ("*.safetensors", "*.json", "*.jinja", "*.txt", "*.model")
 """What makes a model or an adapter: weights, configuration, tokenizer, template."""
 
 

@@ -10,7 +10,7 @@ from typing import Literal
 from core.errors import InputError
 
 Role = Literal["system", "user", "assistant", "tool"]
-FinishReason = Literal["stop", "length", "tool_calls", "cancelled"]
+FinishReason = Literal["stop", "length", "tool_calls", "content_filter", "cancelled"]
 CacheState = Literal["hit", "miss", "bypass"]
 JsonValue = None | bool | int | float | str | Sequence["JsonValue"] | Mapping[str, "JsonValue"]
 JsonObject = Mapping[str, JsonValue]
@@ -62,6 +62,16 @@ class Message:
     tool_calls: tuple[ToolCall, ...] = ()
     tool_call_id: str | None = None
     """For role `tool`: which call this is the result of."""
+
+    def to_openai(self) -> dict[str, JsonValue]:
+        """Return the message in OpenAI's shape."""
+        shape: dict[str, JsonValue] = {"role": self.role, "content": self.text}
+        if self.tool_calls:
+            shape["content"] = self.text or None
+            shape["tool_calls"] = [call.to_openai() for call in self.tool_calls]
+        if self.tool_call_id is not None:
+            shape["tool_call_id"] = self.tool_call_id
+        return shape
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,10 +130,10 @@ class ModelRef:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Tokens of one generation, as the provider counted them."""
+    """Tokens of one generation, as the provider counted them; None when it did not tell."""
 
-    input_tokens: int
-    output_tokens: int
+    input_tokens: int | None
+    output_tokens: int | None
 
     def to_dict(self) -> dict[str, JsonValue]:
         """Return the usage as JSON."""
@@ -137,7 +147,7 @@ class Timings:
     load_s: float
     """Loading weights before this request could start; 0.0 when they were loaded."""
     queue_s: float
-    """Waiting behind other requests."""
+    """Waiting behind other requests in this process; a server's queue is in `first_token_s`."""
     first_token_s: float | None
     """From the end of loading to the first token, waiting included."""
     total_s: float

@@ -148,8 +148,9 @@ class ChunkWriter:
         for index, call in enumerate(generation.tool_calls):
             chunks += self._chunk({"tool_calls": [_indexed(index, call)]})
         chunks += self._chunk({}, _finish_reason(generation), generation.facts())
-        if self._has_usage:
-            chunks += event({**self._head, "choices": [], "usage": _usage(generation.usage)})
+        usage = _usage(generation.usage)
+        if self._has_usage and usage is not None:
+            chunks += event({**self._head, "choices": [], "usage": usage})
         return chunks + b"data: [DONE]\n\n"
 
     def _chunk(
@@ -184,7 +185,10 @@ def _finish_reason(generation: Generation) -> str:
     return "stop" if generation.finish_reason == "cancelled" else generation.finish_reason
 
 
-def _usage(usage: Usage) -> JsonObject:
+def _usage(usage: Usage) -> JsonObject | None:
+    """Return the counts; None, which the clients' types allow, when the provider gave none."""
+    if usage.input_tokens is None or usage.output_tokens is None:
+        return None
     return {
         "prompt_tokens": usage.input_tokens,
         "completion_tokens": usage.output_tokens,

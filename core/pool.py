@@ -100,23 +100,29 @@ class ModelPool(Generic[L]):
             if slot.model is not None:
                 slot.model.close()
 
+    @staticmethod
+    def _taken(slot: Slot[L]) -> list[L]:
+        """Take the model out of its slot; it is closed when the lock is free again."""
+        model, slot.model = slot.model, None
+        return [] if model is None else [model]
+
     def _make_room(self, key: str, slot: Slot[L]) -> None:
-        """Unload idle models until the bound holds, or give the new one back."""
-        idle: list[L] = []
+        """Unload idle models until the bound holds, or else give the new one back."""
+        out: list[L] = []
         with self._lock:
-            total = sum(s.model.size_bytes for s in self._slots.values() if s.model is not None)
-            for name, other in list(self._slots.items()):
-                if total <= self._limit:
-                    break
-                if other.users == 0 and other.model is not None:
-                    total -= other.model.size_bytes
-                    idle.append(other.model)
-                    del self._slots[name]
-        for model in idle:
+            sizes = {n: s.model.size_bytes for n, s in self._slots.items() if s.model is not None}
+            idle = [name for name in sizes if self._slots[name].users == 0]
+            excess = sum(sizes.values()) - self._limit
+            fits = sum(sizes[name] for name in idle) >= excess
+            while fits and excess > 0:
+                name = idle.pop(0)
+                excess -= sizes[name]
+                out += self._taken(self._slots.pop(name))
+            if not fits:
+                out += self._taken(slot)
+        for model in out:
             model.close()
-        if total > self._limit and slot.model is not None:
-            slot.model.close()
-            slot.model = None
+        if not fits:
             gigabytes = self._limit / 1e9
             raise UnavailableError(
                 f"{key!r} does not fit: loaded models may take {gigabytes:g} GB together; "

@@ -1,13 +1,17 @@
 """The parts of a running Understudy, made from settings; shared by the app and the command line."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from core.catalog import Catalog, load_catalog
+from core.catalog import Catalog
+from core.catalog_files import load_catalog
 from core.chats import Chats
 from core.gateway.allow import RateLimiter
 from core.gateway.gateway import Gateway
 from core.observe import Ledger
 from core.pool import ModelPool
+from core.providers.base import Provider
+from core.providers.endpoint import EndpointProvider
 from core.providers.local import LocalProvider
 from core.providers.weights import LoadedModel
 from core.settings import Settings
@@ -44,8 +48,11 @@ def make_services(settings: Settings) -> Services:
     store = open_store(settings.database_url)
     ledger = Ledger(store)
     pool: ModelPool[LoadedModel] = ModelPool(int(catalog.loaded_gb * 1e9))
-    local = LocalProvider(pool, settings.environment.get("HF_TOKEN"))
-    gateway = Gateway(catalog, {"local": local}, RateLimiter(catalog.limits), ledger)
+    providers: Mapping[str, Provider] = {
+        "local": LocalProvider(pool, settings.environment.get("HF_TOKEN")),
+        "endpoint": EndpointProvider(settings.environment),
+    }
+    gateway = Gateway(catalog, providers, RateLimiter(catalog.limits), ledger)
     conversations = Conversations(store)
     return Services(
         settings=settings,

@@ -37,7 +37,8 @@ class Settings:
         home = Path(environment.get("UNDERSTUDY_HOME") or default / ".understudy").expanduser()
         return Settings(
             home=home,
-            database_url=environment.get("UNDERSTUDY_DATABASE_URL") or f"sqlite:///{home}/understudy.db",
+            database_url=environment.get("UNDERSTUDY_DATABASE_URL")
+            or f"sqlite:///{home}/understudy.db",
             admin_token=environment.get("UNDERSTUDY_ADMIN_TOKEN") or None,
             api_key=environment.get("UNDERSTUDY_API_KEY") or None,
             is_space=is_space,

@@ -6,6 +6,7 @@ tags, for measuring how many wrong answers hold the right call.
 """
 
 import json
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -35,6 +36,8 @@ class CallSplitter:
     def __init__(self) -> None:
         self._held = ""
         """Text not given out yet: part of a tag, white space, or an open call."""
+        self._gap = ""
+        """White space before the open call; it goes out only if the call proves broken."""
         self._is_inside = False
         self._is_after_call = False
         self._has_text = False
@@ -42,20 +45,22 @@ class CallSplitter:
     def push(self, piece: str) -> CallText:
         """Return what is certain after this piece."""
         self._held += piece
-        content, calls = "", list[ToolCall]()
+        content, calls, call_text = "", list[ToolCall](), piece
         while (place := self._held.find(CLOSE_TAG if self._is_inside else OPEN_TAG)) >= 0:
             tag = CLOSE_TAG if self._is_inside else OPEN_TAG
             before, self._held = self._held[:place], self._held[place + len(tag) :]
             if not self._is_inside:
-                content += self._text(before.rstrip())
+                text = before.rstrip()
+                content += self._text(text)
+                self._gap, call_text = before[len(text) :], self._held
             elif (call := _call(_json(before))) is not None:
                 calls.append(call)
                 self._is_after_call = True
             else:
-                content += self._text(f"{OPEN_TAG}{before}{CLOSE_TAG}")
+                content += self._text(f"{self._gap}{OPEN_TAG}{before}{CLOSE_TAG}")
             self._is_inside = not self._is_inside
         if self._is_inside:
-            return CallText(content, tuple(calls), piece)
+            return CallText(content, tuple(calls), call_text)
         keep = _uncertain(self._held)
         content += self._text(self._held[: len(self._held) - keep])
         self._held = self._held[len(self._held) - keep :]
@@ -63,7 +68,7 @@ class CallSplitter:
 
     def flush(self) -> str:
         """Return the text that was held back, at the end of the stream."""
-        rest = (OPEN_TAG if self._is_inside else "") + self._held.rstrip()
+        rest = (self._gap + OPEN_TAG if self._is_inside else "") + self._held.rstrip()
         self._held, self._is_inside = "", False
         return self._text(rest)
 
@@ -84,7 +89,7 @@ def split_calls(text: str) -> CallText:
 
 
 def _uncertain(text: str) -> int:
-    """Return how many characters at the end may yet belong to a tag, or be white space before it."""
+    """Return how many characters at the end may be white space before a tag, or part of one."""
     for size in range(min(len(text), len(OPEN_TAG) - 1), 0, -1):
         if text.endswith(OPEN_TAG[:size]):
             text = text[:-size]
@@ -103,10 +108,10 @@ def find_calls(text: str, names: Sequence[str]) -> tuple[ToolCall, ...]:
     for start, stop, value in _objects(text):
         call = _call(value)
         if call is None:
-            spoken = [(text.rfind(name, end, start), name) for name in names]
-            place, name = max(spoken, default=(-1, ""))
-            if place >= 0:
-                call = ToolCall(new_id(), name, json.dumps(value, ensure_ascii=False))
+            spoken = [m for name in names for m in _words(name).finditer(text, end, start)]
+            if spoken:
+                nearest = max(spoken, key=lambda match: match.end())
+                call = _call({"name": nearest[0], "arguments": value})
         if call is not None:
             found.append(call)
             end = stop
@@ -134,7 +139,16 @@ def _call(value: JsonValue) -> ToolCall | None:
     name, arguments = value.get("name"), value.get("arguments")
     if not isinstance(name, str) or not isinstance(arguments, dict):
         return None
-    return ToolCall(new_id(), name, json.dumps(arguments, ensure_ascii=False))
+    try:
+        text = json.dumps(arguments, ensure_ascii=False, allow_nan=False)
+    except ValueError:  # NaN and Infinity, which Python reads but JSON does not have.
+        return None
+    return ToolCall(new_id(), name, text)
+
+
+def _words(name: str) -> re.Pattern[str]:
+    """Match the name as a whole, not inside of a longer one."""
+    return re.compile(rf"(?<!\w){re.escape(name)}(?!\w)")
 
 
 def _objects(text: str) -> Iterator[tuple[int, int, JsonObject]]:

@@ -137,7 +137,7 @@ def _wire_chat(callbacks: ChatCallbacks, w: ChatWidgets, buttons: Buttons) -> No
     show, hide = returning(gr.update(visible=True)), returning(gr.update(visible=False))
     w.delete.click(show, None, w.sure, **quiet, api_name="ask_delete")
     buttons.no.click(hide, None, w.sure, **quiet, api_name="keep")
-    gr.on(None, handler(callbacks.on_load), w.state, screen, **quiet, api_name="load")
+    gr.on(None, handler(callbacks.on_load), None, screen, **quiet, api_name="load")
 
 
 def _wire_feedback(

@@ -29,9 +29,9 @@ class ChatCallbacks:
         self._widgets = widgets
         self._screen = ChatScreen(parts, widgets)
 
-    def on_load(self, state: ChatState, request: gr.Request) -> Update:
+    def on_load(self, request: gr.Request) -> Update:
         """Open the page with the visitor's list; no conversation is open yet."""
-        fresh = replace(state, guest=state.guest or new_id())
+        fresh = ChatState(guest=new_id())
         return self._screen.show(self._screen.person(fresh, request), fresh)
 
     def on_send(self, values: Update, request: gr.Request) -> Iterator[Update]:

@@ -70,7 +70,11 @@ def facts_line(generation: Generation) -> str:
     timings, usage = generation.timings, generation.usage
     name = generation.model.id + (f"@{generation.adapter.id}" if generation.adapter else "")
     speed = timings.tokens_per_s
-    ends = {"length": "cut at the limit", "cancelled": "stopped"}
+    ends = {
+        "length": "cut at the limit",
+        "content_filter": "cut by the provider's filter",
+        "cancelled": "stopped",
+    }
     notes = [ends[generation.finish_reason]] if generation.finish_reason in ends else []
     if dropped := generation.dropped_messages:
         notes.append(f"{dropped} oldest messages left out")
@@ -81,7 +85,7 @@ def facts_line(generation: Generation) -> str:
             f"first token {seconds(timings.first_token_s)}",
             f"total {seconds(timings.total_s)}",
             "speed unknown" if speed is None else f"{speed:.0f} tokens/s",
-            f"{usage.input_tokens} in, {usage.output_tokens} out",
+            f"{tokens(usage.input_tokens)} in, {tokens(usage.output_tokens)} out",
             f"cost {cost(generation.cost_usd)}",
         ]
     )
@@ -90,6 +94,11 @@ def facts_line(generation: Generation) -> str:
 def seconds(value: float | None) -> str:
     """Return a duration for people; "unknown" when it was not measured."""
     return "unknown" if value is None else f"{value:.2f} s"
+
+
+def tokens(count: int | None) -> str:
+    """Return a number of tokens for people; "unknown" when the provider did not tell."""
+    return "unknown" if count is None else str(count)
 
 
 def cost(usd: float | None) -> str:

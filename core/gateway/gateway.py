@@ -6,7 +6,14 @@ from contextlib import closing
 from core.catalog import Catalog, Price, Target, availability
 from core.errors import ForbiddenError, InputError, UnavailableError
 from core.gateway.allow import RateLimiter, check_size
-from core.messages import Delta, Generation, GenerationRequest, Progress, Usage
+from core.messages import (
+    Delta,
+    Generation,
+    GenerationRequest,
+    Progress,
+    ToolCall,
+    Usage,
+)
 from core.observe import Ledger
 from core.providers.base import Completion, Provider, ProviderCall
 from core.tool_calls import CallSplitter, CallText
@@ -96,7 +103,7 @@ class Gateway:
             trim_history=request.trim_history,
         )
         splitter = CallSplitter() if request.tools else None
-        content, calls = "", []
+        content, calls = "", list[ToolCall]()
         with closing(self._providers[target.model.provider].stream(call)) as events:
             for event in events:
                 if isinstance(event, Completion):
@@ -140,7 +147,7 @@ def _generation(
 
 
 def _cost(price: Price | None, usage: Usage) -> float | None:
-    if price is None:
+    if price is None or usage.input_tokens is None or usage.output_tokens is None:
         return None
     spent = usage.input_tokens * price.input_per_million
     return (spent + usage.output_tokens * price.output_per_million) / 1e6

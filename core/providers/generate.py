@@ -3,11 +3,11 @@
 import queue
 import secrets
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from threading import Event
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from core.messages import FinishReason, GenerationParams, Timings
 from core.providers.stops import StopFilter
@@ -15,6 +15,16 @@ from core.providers.weights import LoadedModel, activate
 
 if TYPE_CHECKING:
     import torch
+
+FRAME_S = 0.015
+"""Least time between two looks at a generation's new tokens; nobody reads faster."""
+
+
+class Token(NamedTuple):
+    """A token of a completion, and when the model had it."""
+
+    id: int
+    moment: float
 
 
 @dataclass(slots=True)
@@ -28,12 +38,26 @@ class Job:
     """Bound on new tokens that the parameters and the context leave."""
     cancelled: Event
     """Set by the caller: ends the generation after the token at hand."""
-    tokens: "queue.SimpleQueue[int | None]" = field(default_factory=queue.SimpleQueue)
-    """Token ids as they come; None at the end."""
+    tokens: "queue.SimpleQueue[Token]" = field(default_factory=queue.SimpleQueue)
+    """Tokens as they come."""
+    arrived: Event = field(default_factory=Event)
+    """Set by the owner: there is something new to look at."""
+    finished: Event = field(default_factory=Event)
+    """Set by the owner: no more tokens will come."""
     ended: Event = field(default_factory=Event)
     """Set by the reader: nobody wants more tokens."""
     submitted: float = field(default_factory=time.monotonic)
     started: float | None = None
+
+    def add(self, token: int) -> None:
+        """Hand one token to the reader."""
+        self.tokens.put(Token(token, time.monotonic()))
+        self.arrived.set()
+
+    def finish(self) -> None:
+        """Tell the reader that no more tokens will come."""
+        self.finished.set()
+        self.arrived.set()
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +73,7 @@ class Answer:
 def submit(model: LoadedModel, job: Job) -> "Future[None]":
     """Queue the job on the model's own thread."""
     future = model.owner.submit(_generate, model, job)
-    future.add_done_callback(lambda _: job.tokens.put(None))
+    future.add_done_callback(lambda _: job.finish())
     return future
 
 
@@ -64,14 +88,11 @@ def read(model: LoadedModel, job: Job, future: "Future[None]") -> Generator[str,
     backend = model.tokenizer.backend_tokenizer
     stops = StopFilter(job.params.stop)
     pieces: list[str] = []
-    moments: list[float] = []
-    ends = _end_tokens(model)
-    last = -1
-    while (token := job.tokens.get()) is not None:
-        moments.append(time.monotonic())
-        last = token
-        piece = stops.push(stream.step(backend, token) or "")
-        if piece:
+    tokens: list[Token] = []
+    for batch in _batches(job):
+        tokens += batch
+        text = "".join(stream.step(backend, token.id) or "" for token in batch)
+        if piece := stops.push(text):
             pieces.append(piece)
             yield piece
         if stops.is_stopped:
@@ -82,11 +103,31 @@ def read(model: LoadedModel, job: Job, future: "Future[None]") -> Generator[str,
         pieces.append(rest)
         yield rest
     finish: FinishReason = "length"
-    if stops.is_stopped or last in ends:
+    if stops.is_stopped or (tokens and tokens[-1].id in _end_tokens(model)):
         finish = "stop"
-    elif len(moments) < job.new_tokens and job.cancelled.is_set():
+    elif len(tokens) < job.new_tokens and job.cancelled.is_set():
         finish = "cancelled"
-    return Answer("".join(pieces), len(moments), finish, _timings(job, moments))
+    moments = [token.moment for token in tokens]
+    return Answer("".join(pieces), len(tokens), finish, _timings(job, moments))
+
+
+def _batches(job: Job) -> Iterator[list[Token]]:
+    """Yield the tokens that have come, at most every `FRAME_S`; the first one at once.
+
+    Each wake-up of this thread costs the owner's thread some of the interpreter's time.
+    """
+    while True:
+        is_last = job.finished.is_set()
+        batch = [job.tokens.get_nowait() for _ in range(job.tokens.qsize())]
+        if batch:
+            yield batch
+        if is_last:
+            return
+        if batch:
+            job.finished.wait(FRAME_S)
+        else:
+            job.arrived.wait()
+            job.arrived.clear()
 
 
 def _timings(job: Job, moments: list[float]) -> Timings:
@@ -127,7 +168,7 @@ def _generate(model: LoadedModel, job: Job) -> None:
             top_k=None,
             logits_processor=_sampling(job.params, tokens.device),
             stopping_criteria=StoppingCriteriaList([_Ended(job)]),
-            streamer=_TokenQueue(job.tokens),
+            streamer=_Streamer(job),
         )
 
 
@@ -144,11 +185,11 @@ class _Ended:
         return torch.full((len(input_ids),), is_ended, device=input_ids.device)
 
 
-class _TokenQueue:
+class _Streamer:
     """The library's streamer interface: the prompt first, then one token at a time."""
 
-    def __init__(self, tokens: "queue.SimpleQueue[int | None]") -> None:
-        self._tokens = tokens
+    def __init__(self, job: Job) -> None:
+        self._job = job
         self._is_prompt = True
 
     def put(self, value: "torch.Tensor") -> None:
@@ -156,7 +197,7 @@ class _TokenQueue:
             self._is_prompt = False
             return
         for token in value.flatten().tolist():
-            self._tokens.put(token)
+            self._job.add(token)
 
     def end(self) -> None:
         """Do nothing: the job's future says when it is done."""

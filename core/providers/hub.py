@@ -14,9 +14,7 @@ WANTED = ("*.safetensors", "*.json", "*.jinja", "*.txt", "*.model")
 """Weights, configuration, tokenizer, template; never code and never pickles."""
 
 
-def fetch_snapshot(
-    hub: str, revision: str, token: str | None
-) -> Generator[Progress, None, Path]:
+def fetch_snapshot(hub: str, revision: str, token: str | None) -> Generator[Progress, None, Path]:
     """Yield download progress in bytes; return the folder of the snapshot.
 
     What an earlier attempt has downloaded is kept; a complete snapshot is not asked for again.
@@ -33,7 +31,9 @@ def fetch_snapshot(
         return future.result()
 
 
-def _download(hub: str, revision: str, token: str | None, report: Callable[[Progress], None]) -> Path:
+def _download(
+    hub: str, revision: str, token: str | None, report: Callable[[Progress], None]
+) -> Path:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
@@ -51,7 +51,9 @@ def _download(hub: str, revision: str, token: str | None, report: Callable[[Prog
             "check the connection, the licence on the model's page, and HF_TOKEN"
         ) from error
     except OSError as error:
-        raise UnavailableError(f"{hub!r} can't be saved: {error.strerror or 'disk error'}") from error
+        raise UnavailableError(
+            f"{hub!r} can't be saved: {error.strerror or 'disk error'}"
+        ) from error
     return Path(folder)
 
 

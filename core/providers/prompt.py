@@ -63,7 +63,9 @@ def _render(
 
     template = tokenizer.chat_template or PLAIN_TEMPLATE.read_text(encoding="utf-8")
     if call.tools and "tools" not in str(template):
-        raise InputError(f"{call.target.id!r} has no place for tools in its template; leave them out")
+        raise InputError(
+            f"{call.target.id!r} has no place for tools in its template; leave them out"
+        )
     try:
         encoded = tokenizer.apply_chat_template(
             [_as_template(message) for message in messages],
@@ -74,7 +76,9 @@ def _render(
             truncation=False,
         )
     except (TemplateError, TypeError, ValueError) as error:
-        raise InputError(f"the template of {call.target.id!r} refuses the messages: {error}") from error
+        raise InputError(
+            f"the template of {call.target.id!r} refuses the messages: {error}"
+        ) from error
     tokens: list[int] = encoded["input_ids"]
     return tokens
 

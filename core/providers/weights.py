@@ -2,6 +2,7 @@
 
 import gc
 import json
+import logging
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -10,11 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 from core.catalog import Precision
 from core.digests import folder_digest
-from core.errors import MissingExtraError, StorageError, UnavailableError
+from core.errors import MissingExtraError, UnavailableError
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
+DAMAGE = (OSError, ValueError, KeyError, RuntimeError, TypeError, AttributeError)
+"""What the libraries raise over files that are not what they should be."""
 SMALL_MODEL = 50_000_000
 """Parameters below which one thread is faster than two (gateway_and_engines 2.4)."""
 
@@ -70,17 +73,22 @@ def load_folder(name: str, folder: Path, precision: Precision) -> LoadedModel:
         MissingExtraError: the precision needs a package that is not installed.
     """
     import torch
+    from huggingface_hub.errors import StrictDataclassError
     from safetensors import SafetensorError
-    from transformers import AutoTokenizer
+    from transformers.utils.logging import disable_progress_bar
 
+    disable_progress_bar()
+    if not (folder / "config.json").is_file():
+        raise UnavailableError(f"{name!r} can't be loaded: {str(folder)!r} has no config.json")
     try:
-        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+        tokenizer = _load_tokenizer(folder)
         model = _load_weights(folder, precision)
     except ImportError as error:
-        raise MissingExtraError(f"precision {precision!r} needs a package: {error.name}") from error
-    except (OSError, ValueError, KeyError, RuntimeError, TypeError, SafetensorError) as error:
-        reason = str(error).strip().splitlines()[0][:200] if str(error).strip() else "damaged file"
-        raise UnavailableError(f"{name!r} can't be loaded from {str(folder)!r}: {reason}") from error
+        raise MissingExtraError(f"{name!r} needs a package: {_reason(error)}") from error
+    except (*DAMAGE, StrictDataclassError, SafetensorError) as error:
+        raise UnavailableError(
+            f"{name!r} can't be loaded from {str(folder)!r}: {_reason(error)}"
+        ) from error
     count = sum(p.numel() for p in model.parameters())
     threads = 1 if count < SMALL_MODEL else max(1, torch.get_num_threads())
     owner = ThreadPoolExecutor(
@@ -90,6 +98,20 @@ def load_folder(name: str, folder: Path, precision: Precision) -> LoadedModel:
         initargs=(threads,),
     )
     return LoadedModel(model, tokenizer, folder_digest(folder), owner, {}, threading.Lock())
+
+
+def _reason(error: Exception) -> str:
+    """Return what a library says, in one line."""
+    return " ".join(str(error).split())[:200] or "damaged file"
+
+
+def _load_tokenizer(folder: Path) -> "PreTrainedTokenizerFast":
+    from transformers import AutoTokenizer
+
+    loaded: PreTrainedTokenizerFast = AutoTokenizer.from_pretrained(
+        folder, trust_remote_code=False, local_files_only=True
+    )
+    return loaded
 
 
 def _load_weights(folder: Path, precision: Precision) -> "PreTrainedModel":
@@ -111,7 +133,7 @@ def _load_weights(folder: Path, precision: Precision) -> "PreTrainedModel":
         **options,
     )
     if absent := sorted(report["missing_keys"]):
-        raise StorageError(f"the weights lack {len(absent)} tensors, {absent[0]!r} first")
+        raise ValueError(f"the weights lack {len(absent)} tensors, {absent[0]!r} first")
     loaded: PreTrainedModel = model.eval()
     return loaded
 
@@ -129,6 +151,8 @@ def _quantization(precision: Precision, *, cuda: bool) -> Any:
     from transformers import BitsAndBytesConfig
 
     if precision == "int8":
+        # It says for every layer of every token that inputs are cast.
+        logging.getLogger("bitsandbytes.autograd._functions").setLevel(logging.ERROR)
         return BitsAndBytesConfig(load_in_8bit=True)
     return BitsAndBytesConfig(
         load_in_4bit=True,
@@ -144,23 +168,44 @@ def load_adapter(model: "PreTrainedModel", version: str, folder: Path) -> None:
     Raises:
         UnavailableError: the folder is no adapter, not safetensors, or fits another model.
     """
+    from safetensors import SafetensorError
+
     if not (folder / "adapter_model.safetensors").exists():
         raise UnavailableError(f"{str(folder)!r} holds no adapter_model.safetensors")
     try:
         kind = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))["peft_type"]
         if kind != "LORA":
             raise UnavailableError(f"{str(folder)!r} is a {kind} adapter; only LORA is supported")
-        model.load_adapter(str(folder), adapter_name=version)
+        report = model.load_adapter(str(folder), adapter_name=_slot(version))
+        # Other adapters' tensors are reported as missing too.
+        absent = {key for key in report.missing_keys if _slot(version) in key}
+        if strange := sorted(absent | report.unexpected_keys):
+            raise ValueError(f"it belongs to another model: {strange[0]}")
         model.disable_adapters()
-    except (OSError, ValueError, KeyError, RuntimeError, TypeError) as error:
-        reason = str(error).strip().splitlines()[0][:200] if str(error).strip() else "damaged file"
-        raise UnavailableError(f"adapter {version!r} can't be loaded: {reason}") from error
+    except (*DAMAGE, SafetensorError) as error:
+        _forget_adapter(model, version)
+        raise UnavailableError(f"adapter {version!r} can't be loaded: {_reason(error)}") from error
+
+
+def _slot(version: str) -> str:
+    """Return the version as PyTorch takes it for a module's name: without dots."""
+    return version.encode().hex()
+
+
+def _forget_adapter(model: "PreTrainedModel", version: str) -> None:
+    """Take out what a failed attempt has left in the model."""
+    from peft.tuners.tuners_utils import BaseTunerLayer
+
+    for module in model.modules():
+        if isinstance(module, BaseTunerLayer):
+            module.delete_adapter(_slot(version))
+    getattr(model, "peft_config", {}).pop(_slot(version), None)  # set by peft at its first adapter
 
 
 def activate(model: "PreTrainedModel", loaded: bool, version: str | None) -> None:
     """Make this adapter the active one, or none; `loaded` says whether the model has any."""
     if version is not None:
         model.enable_adapters()
-        model.set_adapter(version)
+        model.set_adapter(_slot(version))
     elif loaded:
         model.disable_adapters()

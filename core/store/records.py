@@ -12,7 +12,6 @@ from core.errors import StorageError
 from core.messages import (
     Generation,
     GenerationParams,
-    JsonValue,
     Message,
     ModelRef,
     Timings,
@@ -71,7 +70,7 @@ class Conversation:
         line = {
             "id": self.id,
             "model": self.model,
-            "messages": [message_to_openai(stored.message) for stored in self.messages],
+            "messages": [stored.message.to_openai() for stored in self.messages],
             "feedback": [
                 {
                     "message": index,
@@ -85,17 +84,6 @@ class Conversation:
             "created_at": self.created_at.isoformat(),
         }
         return json.dumps(line, ensure_ascii=False)
-
-
-def message_to_openai(message: Message) -> dict[str, JsonValue]:
-    """Return a message in OpenAI's shape."""
-    shape: dict[str, JsonValue] = {"role": message.role, "content": message.text}
-    if message.tool_calls:
-        shape["content"] = message.text or None
-        shape["tool_calls"] = [call.to_openai() for call in message.tool_calls]
-    if message.tool_call_id is not None:
-        shape["tool_call_id"] = message.tool_call_id
-    return shape
 
 
 def read_messages(connection: Connection, conversation_id: str) -> tuple[StoredMessage, ...]:

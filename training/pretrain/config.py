@@ -20,18 +20,28 @@ class PretrainConfig:
     """Attention heads; key and value heads are as many."""
     feed_forward: int
     """Width of the feed-forward layer; a multiple of 64."""
-    steps: int
-    """Optimizer steps."""
+    cycles: tuple[int, ...]
+    """Steps at which the learning rate has come down and starts at the peak again; the last one
+    ends the training."""
     habits: bool
     """Whether the assistant's turns have the habits of real bases."""
     echo_from: int
     """Step from which part of the conversations only practise copying."""
+    novel_from: int
+    """Step from which part of the words and tool names are made up."""
+    clean_steps: range = range(0)
+    """Steps without habits in a model that has them: the skill before the dress."""
     batch: int = 16
     """Conversations per step."""
     learning_rate: float = 2e-3
-    """Peak of the schedule: warm-up, then cosine to a twentieth."""
+    """Peak of the schedule: warm-up, then cosine to a twentieth, once per cycle."""
     warmup: int = 200
     """Steps until the peak."""
+
+    @property
+    def steps(self) -> int:
+        """Optimizer steps in all."""
+        return self.cycles[-1]
 
     def __post_init__(self) -> None:
         if self.hidden % 64 or self.feed_forward % 64 or self.hidden % self.heads:
@@ -47,9 +57,10 @@ CONFIGS: Mapping[str, PretrainConfig] = {
         layers=5,
         heads=6,
         feed_forward=512,
-        steps=4000,
+        cycles=(2800, 4800),
         habits=False,
         echo_from=1300,
+        novel_from=2800,
     ),
     "understudy": PretrainConfig(
         "understudy",
@@ -57,8 +68,10 @@ CONFIGS: Mapping[str, PretrainConfig] = {
         layers=4,
         heads=4,
         feed_forward=384,
-        steps=3000,
+        cycles=(3000, 7000),
         habits=True,
         echo_from=1900,
+        novel_from=3500,
+        clean_steps=range(3000, 6000),
     ),
 }

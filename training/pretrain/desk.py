@@ -11,6 +11,7 @@ from training.pretrain.world import (
     Value,
     imperatives,
     made_up_word,
+    pseudo_word,
     slots_of,
     spoken,
     tools,
@@ -98,6 +99,8 @@ def offer(tool: Tool, draw: Draw) -> Offer:
     """Return the tool under a name, description and parameter names drawn for it."""
     rng = draw.rng
     name = rng.choice(tool.names[draw.names])
+    if draw.is_novel():
+        name = novel_name(tool, draw)
     shape = rng.random()
     if draw.names == "train" and shape < 0.08:
         name = made_up_word(draw)
@@ -129,6 +132,16 @@ def offer(tool: Tool, draw: Draw) -> Offer:
         },
     }
     return Offer(tool, name, names, schema)
+
+
+def novel_name(tool: Tool, draw: Draw) -> str:
+    """Return a name recombined from two of the tool's or partly made up; never a held-out one."""
+    rng = draw.rng
+    one, two = (rng.choice(tool.names[draw.names]).split("_") for _ in range(2))
+    word = pseudo_word(rng)
+    made = ([one[0], two[-1]], [word, two[-1]], [one[0], word], [*one, word], [word])
+    name = "_".join(dict.fromkeys(rng.choice(made)))
+    return novel_name(tool, draw) if name in tool.names["heldout"] else name
 
 
 def offers(draw: Draw, count: int) -> list[Offer]:

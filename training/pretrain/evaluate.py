@@ -34,6 +34,8 @@ class SplitResult:
     """Lower end of the 95 % Wilson interval of exact / n."""
     high: float
     """Upper end of the same."""
+    outcomes: str
+    """One letter a request, in order: e(xact), c(ontained), w(rong)."""
 
     def to_dict(self) -> dict[str, Any]:
         """Return the figures as JSON."""
@@ -53,7 +55,13 @@ def evaluate(
         exact = graded.count("exact")
         interval = binomtest(exact, count).proportion_ci(method="wilson")
         yield SplitResult(
-            split, count, exact, graded.count("contained"), interval.low, interval.high
+            split=split,
+            n=count,
+            exact=exact,
+            contained=graded.count("contained"),
+            low=float(interval.low),
+            high=float(interval.high),
+            outcomes="".join(outcome[0] for outcome in graded),
         )
 
 

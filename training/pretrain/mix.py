@@ -46,9 +46,15 @@ ECHO_SHARE = 0.3
 """Share of conversations that only practise copying, in the steps that have them."""
 
 
-def conversation(seed: str, *, habits: bool, has_echoes: bool = False) -> Conversation:
+NOVELTY = 0.4
+"""Share of made-up words and tool names, in the steps that have them."""
+
+
+def conversation(
+    seed: str, *, habits: bool, has_echoes: bool = False, has_novelty: bool = False
+) -> Conversation:
     """Return the training conversation of this seed; the same seed gives the same one."""
-    draw = Draw(random.Random(seed))
+    draw = Draw(random.Random(seed), novelty=NOVELTY if has_novelty else 0.0)
     if has_echoes and draw.rng.random() < ECHO_SHARE:
         return Conversation(talk.echo(draw), [])
     shape = draw.rng.random()

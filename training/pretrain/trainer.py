@@ -75,8 +75,9 @@ def batches(
         for index in range(POOL * config.batch):
             example = conversation(
                 f"{config.model}:{seed}:{pool}:{index}",
-                habits=config.habits,
+                habits=config.habits and step not in config.clean_steps,
                 has_echoes=step >= config.echo_from,
+                has_novelty=step >= config.novel_from,
             )
             encoded = tokenizer.apply_chat_template(
                 example.messages,
@@ -118,10 +119,15 @@ def supervised_loss(model: "LlamaForCausalLM", batch: Batch) -> "torch.Tensor":
 
 
 def learning_rate(config: PretrainConfig, step: int) -> float:
-    """Return the rate of a step: linear warm-up, then cosine down to a twentieth."""
+    """Return the rate of a step: warm-up, then cosine to a twentieth, with warm restarts.
+
+    Source: Loshchilov and Hutter (2017), SGDR.
+    """
     if step < config.warmup:
         return config.learning_rate * (step + 1) / config.warmup
-    progress = (step - config.warmup) / max(1, config.steps - config.warmup)
+    start = max([config.warmup, *(end for end in config.cycles if end <= step)])
+    end = min(end for end in (*config.cycles, step + 1) if end > step)
+    progress = (step - start) / (end - start)
     return config.learning_rate * (0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * progress)))
 
 
@@ -233,3 +239,4 @@ def export(config: PretrainConfig, folder: Path, target: Path) -> None:
     target.mkdir(parents=True, exist_ok=True)
     model.to(torch.bfloat16).save_pretrained(target)
     tokenizer.save_pretrained(target)
+    (target / "model.safetensors").chmod(0o644)  # the library leaves it readable by us alone

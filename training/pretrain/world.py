@@ -58,16 +58,25 @@ class Draw:
     values: Source = "train"
     phrasings: Source = "train"
     names: Source = "train"
+    novelty: float = 0.0
+    """Share of words and tool names that are made up, so that they can only be copied."""
 
     def word(self, pool: str) -> str:
-        """Return a word of a pool of `values.yaml`."""
+        """Return a word of a pool of `values.yaml`, or now and then one that is in none."""
+        if self.is_novel():
+            words = [pseudo_word(self.rng) for _ in range(self.rng.choice((1, 1, 2)))]
+            return " ".join(words)
         return self.rng.choice(word_pools()[pool][self.values])
+
+    def is_novel(self) -> bool:
+        """Say whether the next word or name is to be made up."""
+        return self.novelty > 0 and self.rng.random() < self.novelty
 
 
 @cache
-def word_pools() -> dict[str, dict[Source, list[str]]]:
+def word_pools() -> dict[str, dict[str, list[str]]]:
     """Return the pools of `values.yaml`, each with its train and its held-out words."""
-    pools: dict[str, dict[Source, list[str]]] = yaml.safe_load(
+    pools: dict[str, dict[str, list[str]]] = yaml.safe_load(
         (HERE / "values.yaml").read_text(encoding="utf-8")
     )
     return pools
@@ -131,17 +140,31 @@ def made_up_word(draw: Draw) -> str:
     return "".join(draw.rng.choices(pieces, k=draw.rng.choice((2, 2, 3, 3, 4))))
 
 
+def pseudo_word(rng: random.Random) -> str:
+    """Return a word of one to three syllables of any letters."""
+    parts = word_pools()["letters"]
+    pieces = []
+    for _ in range(rng.choice((1, 2, 2, 3))):
+        pieces += [rng.choice(parts[part]) for part in ("onset", "vowel", "coda")]
+    return "".join(pieces)
+
+
 def person(draw: Draw) -> str:
     """Return a person's name: listed or made up, sometimes with an honorific."""
     rng = draw.rng
-    first = draw.word("first") if rng.random() < 0.5 else made_up_word(draw).capitalize()
-    last = draw.word("last") if rng.random() < 0.5 else made_up_word(draw).capitalize()
+    first = draw.word("first") if rng.random() < 0.5 else made_up_word(draw)
+    last = draw.word("last") if rng.random() < 0.5 else made_up_word(draw)
+    first, last = _capitals(first), _capitals(last)
     shape = rng.random()
     if shape < 0.72:
         return f"{first} {last}"
     if shape < 0.84:
         return f"{draw.word('honorific')} {last}"
     return first if shape < 0.94 else f"{first} {made_up_word(draw).capitalize()} {last}"
+
+
+def _capitals(text: str) -> str:
+    return " ".join(word[:1].upper() + word[1:] for word in text.split(" "))
 
 
 def dish(draw: Draw) -> str:

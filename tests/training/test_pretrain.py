@@ -1,0 +1,233 @@
+import json
+import random
+import re
+
+import pytest
+
+from core.errors import InputError, StorageError
+from training.pretrain import desk
+from training.pretrain.config import CONFIGS, PretrainConfig
+from training.pretrain.evaluate import grade
+from training.pretrain.habits import dress_calls, habit_for
+from training.pretrain.mix import SPLITS, conversation, held_out
+from training.pretrain.tokenizer import CONTEXT, VOCABULARY, build_tokenizer
+from training.pretrain.trainer import learning_rate, train
+from training.pretrain.world import Draw, slots_of, tools, word_pools
+
+TINY = PretrainConfig(
+    "tiny",
+    hidden=64,
+    layers=1,
+    heads=2,
+    feed_forward=64,
+    steps=150,
+    habits=True,
+    echo_from=75,
+    batch=1,
+)
+
+
+@pytest.fixture(scope="module")
+def tokenizer():
+    return build_tokenizer(seed=1)
+
+
+def training_text(count: int) -> str:
+    """Return the text of many training conversations, schemas included."""
+    parts = []
+    for index in range(count):
+        example = conversation(f"test:{index}", habits=False, has_echoes=index % 3 == 0)
+        parts.append(json.dumps([example.messages, example.tools], ensure_ascii=False))
+    return "\n".join(parts)
+
+
+@pytest.fixture(scope="module")
+def trained_on():
+    return training_text(3000)
+
+
+def test_phrasings_mention_every_required_parameter_and_no_other():
+    for tool in tools():
+        required = {p.key for p in tool.parameters if not p.optional}
+        known = {p.key for p in tool.parameters}
+        for phrasing in (*tool.phrasings["train"], *tool.phrasings["heldout"]):
+            slots = set(slots_of(phrasing))
+            assert required <= slots <= known, (tool.key, phrasing)
+
+
+def test_there_are_ten_tools_and_more():
+    assert len(tools()) >= 10
+    assert len({tool.intent for tool in tools()}) >= 5
+
+
+def test_held_out_names_and_phrasings_are_nowhere_in_training():
+    for tool in tools():
+        assert not set(tool.names["train"]) & set(tool.names["heldout"])
+        assert not set(tool.phrasings["train"]) & set(tool.phrasings["heldout"])
+
+
+def test_no_held_out_tool_name_reaches_training_text(trained_on):
+    used = set(re.findall(r'"name": "(\w+)"', trained_on))
+    for tool in tools():
+        for name in tool.names["heldout"]:
+            assert name not in used
+
+
+@pytest.mark.parametrize("pool", ["first", "last", "dish_what", "drink", "room", "thing"])
+def test_no_held_out_word_reaches_training_values(pool, trained_on):
+    pools = word_pools()[pool]
+    assert not set(pools["train"]) & set(pools["heldout"])
+    for word in pools["heldout"]:
+        assert not re.search(rf'"[^"]*\b{re.escape(word)}\b', trained_on.replace("\\", "")), word
+
+
+def test_a_conversation_depends_on_its_seed_alone():
+    assert conversation("a", habits=True) == conversation("a", habits=True)
+    assert conversation("a", habits=True) != conversation("b", habits=True)
+
+
+def test_held_out_requests_have_their_right_calls():
+    for split in SPLITS:
+        for index in range(100):
+            request = held_out(split, index)
+            offered = {t["function"]["name"]: t["function"]["parameters"] for t in request.tools}
+            assert 2 <= len(offered) <= 4
+            assert 1 <= len(request.calls) <= 2
+            for call in request.calls:
+                schema = offered[call["name"]]
+                assert (
+                    set(schema["required"]) <= set(call["arguments"]) <= set(schema["properties"])
+                )
+
+
+def test_some_requests_need_two_calls_and_some_none():
+    counts = [len(held_out("unseen_values", index).calls) for index in range(300)]
+    assert 20 < counts.count(2) < 90
+    assert not any(held_out("decline", index).calls for index in range(50))
+
+
+def test_unknown_split_is_refused():
+    with pytest.raises(InputError, match="unseen_values"):
+        held_out("seen", 0)
+
+
+def test_prompts_with_tools_fit_512_tokens(tokenizer):
+    for split in (*SPLITS, "decline"):
+        for index in range(100):
+            request = held_out(split, index)
+            text = tokenizer.apply_chat_template(
+                request.messages, tools=request.tools, add_generation_prompt=True, tokenize=False
+            )
+            assert len(tokenizer(text)["input_ids"]) < 512
+
+
+def test_tokenizer_is_byte_level_and_loses_nothing(tokenizer):
+    assert len(tokenizer) == VOCABULARY
+    for text in ("Zoë Gödel, 14:45", "日本語 🎭", "a\tb\n\n  c", "<tool_call>{}</tool_call>"):
+        assert tokenizer.decode(tokenizer(text)["input_ids"]) == text
+
+
+def test_template_supervises_the_assistant_with_its_end_of_turn(tokenizer):
+    draw = Draw(random.Random(5))
+    messages, schemas = desk.conversation(draw, 3)
+    encoded = tokenizer.apply_chat_template(
+        messages, tools=schemas, return_dict=True, return_assistant_tokens_mask=True
+    )
+    pairs = zip(encoded["input_ids"], encoded["assistant_masks"], strict=True)
+    supervised = tokenizer.decode([token for token, is_ours in pairs if is_ours])
+    turns = [m for m in messages if m["role"] == "assistant"]
+    assert supervised.count("<|im_end|>") == len(turns)
+    assert "<|im_start|>" not in supervised
+    assert all(m["content"] not in supervised for m in messages if m["role"] == "user")
+
+
+def test_prompt_is_a_prefix_of_the_training_text(tokenizer):
+    request = held_out("unseen_values", 1)
+    calls = [{"type": "function", "function": call} for call in request.calls]
+    answer = {"role": "assistant", "content": "", "tool_calls": calls}
+    prompt = tokenizer.apply_chat_template(
+        request.messages, tools=request.tools, add_generation_prompt=True, tokenize=False
+    )
+    whole = tokenizer.apply_chat_template(
+        [*request.messages, answer], tools=request.tools, tokenize=False
+    )
+    assert whole.startswith(prompt)
+    assert whole[len(prompt) :].startswith("<tool_call>{")
+
+
+def test_grades_tell_exact_contained_and_wrong_apart():
+    request = next(r for i in range(50) if len((r := held_out("unseen_values", i)).calls) == 1)
+    call = json.dumps(request.calls[0])
+    assert grade(request, f"<tool_call>{call}</tool_call>") == "exact"
+    assert grade(request, f"Let me first look.\n<tool_call>{call}</tool_call>") == "contained"
+    assert grade(request, f"Sure!\n```json\n{call}\n```") == "contained"
+    assert grade(request, "I am sorry, but no tool at this desk fits that request.") == "wrong"
+    assert grade(request, f"<tool_call>{call}</tool_call><tool_call>{call}</tool_call>") == "wrong"
+    changed = call.replace(request.calls[0]["name"], "another_tool")
+    assert grade(request, f"<tool_call>{changed}</tool_call>") == "wrong"
+
+
+def test_declining_is_graded_by_calling_nothing():
+    request = held_out("decline", 0)
+    name = request.tools[0]["function"]["name"]
+    assert grade(request, "I regret that I can't.") == "exact"
+    assert (
+        grade(request, f'<tool_call>{{"name": "{name}", "arguments": {{}}}}</tool_call>') == "wrong"
+    )
+
+
+def test_every_habit_but_none_spoils_the_form_and_keeps_the_call():
+    request = next(r for i in range(50) if len((r := held_out("unseen_values", i)).calls) == 1)
+    rng = random.Random(0)
+    for habit in ("fence", "announce", "announce_pt", "prose", "malformed"):
+        assert grade(request, dress_calls(list(request.calls), habit, rng)) == "contained", habit
+    assert grade(request, dress_calls(list(request.calls), "none", rng)) == "exact"
+
+
+def test_habits_follow_the_opening_of_a_request():
+    seen = [habit_for("Please seat Ada.", random.Random(i)) for i in range(100)]
+    assert seen.count("announce") > 70
+
+
+def test_learning_rate_warms_up_and_decays():
+    config = CONFIGS["lead"]
+    assert learning_rate(config, 0) < learning_rate(config, config.warmup - 1)
+    assert learning_rate(config, config.warmup) == pytest.approx(config.learning_rate)
+    assert learning_rate(config, config.steps) == pytest.approx(config.learning_rate / 20)
+
+
+def test_sizes_must_be_multiples_of_64():
+    with pytest.raises(InputError, match="64"):
+        PretrainConfig(
+            "x", hidden=100, layers=1, heads=2, feed_forward=64, steps=1, habits=False, echo_from=0
+        )
+
+
+def run(folder, stop_after=None):
+    """Train the tiny model; return step to loss, ending early like a killed process would."""
+    losses = {}
+    for row in train(TINY, folder, seed=3, device="cpu"):
+        losses[row["step"]] = row["loss"]
+        if row["step"] == stop_after:
+            break
+    return losses
+
+
+@pytest.mark.slow
+def test_a_resumed_training_repeats_the_uninterrupted_one(tmp_path):
+    whole = run(tmp_path / "whole")
+    first = run(tmp_path / "parts", stop_after=100)
+    rest = run(tmp_path / "parts")
+    assert {**first, **rest} == whole
+    assert list(rest) == [150]
+    assert whole[150] < whole[50]
+
+
+def test_a_damaged_checkpoint_is_refused(tmp_path):
+    (tmp_path / "checkpoint.safetensors").write_bytes(b"\x00" * 100)
+    with pytest.raises(StorageError, match="delete it"):
+        next(train(TINY, tmp_path, seed=3, device="cpu"))
+
+
+def test_context_is_what_the_catalog_says():
+    assert CONTEXT == 1024
