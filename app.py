@@ -3,10 +3,11 @@
 import argparse
 import os
 import sys
+from contextlib import closing
 
 import gradio as gr
 
-from core.errors import AppError
+from core.errors import AppError, UnavailableError
 from core.services import Services, make_services
 from core.settings import PROJECT, Settings
 from core.web import make_access, web_parts
@@ -45,25 +46,29 @@ def launch(services: Services, args: argparse.Namespace) -> None:
         access=access,
         is_persistent=services.settings.is_persistent,
     )
-    build_app(parts).queue(max_size=64).launch(
-        server_name=args.host,
-        server_port=args.port,
-        share=args.share,
-        theme=THEME,
-        css_paths=PROJECT / "assets" / "style.css",
-        footer_links=[],
-        ssr_mode=False,
-        run_history=False,
-        max_file_size="20mb",
-        app_kwargs=web_parts(services, access),
-    )
+    try:
+        build_app(parts).queue(max_size=64).launch(
+            server_name=args.host,
+            server_port=args.port,
+            share=args.share,
+            theme=THEME,
+            css_paths=PROJECT / "assets" / "style.css",
+            footer_links=[],
+            ssr_mode=False,
+            run_history=False,
+            max_file_size="20mb",
+            app_kwargs=web_parts(services, access),
+        )
+    except OSError as error:
+        raise UnavailableError(f"port {args.port} is taken; choose another with --port") from error
 
 
 def main() -> int:
     """Start; a reason for not starting is one line."""
+    args = arguments()
     try:
-        services = make_services(Settings.from_env(os.environ))
-        launch(services, arguments())
+        with closing(make_services(Settings.from_env(os.environ))) as services:
+            launch(services, args)
     except AppError as error:
         sys.stderr.write(f"understudy: {error}\n")
         return 2

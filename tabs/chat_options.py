@@ -1,10 +1,11 @@
 """The options of a chat: model, system prompt, parameters, tools."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
 import gradio as gr
-from gradio.components import Component
+from gradio.blocks import Block
 
 from core.catalog import Catalog, Target, availability, located
 from core.chats import ChatOptions
@@ -27,11 +28,11 @@ class OptionWidgets:
     seed: gr.Number
     tools: gr.Textbox
 
-    def all(self) -> set[Component]:
+    def all(self) -> set[Block]:
         """Return the widgets, as inputs of an event."""
         return {getattr(self, field.name) for field in fields(self)}
 
-    def read(self, values: dict[Component, Any]) -> ChatOptions:
+    def read(self, values: Mapping[Any, Any]) -> ChatOptions:
         """Return the options that the browser sent.
 
         Raises:

@@ -59,4 +59,4 @@ def _plain(text: str) -> str:
     # Quotes keep their mark: "> " at the start of a line means a quotation.
     text = re.sub(r"^&gt; ", "> ", text, flags=re.MULTILINE)
     text = re.sub(r"~(?=~~)", "&#126;", text)
-    return text.replace("![", "&#33;[")
+    return text.replace("![", "&#33;&#91;")

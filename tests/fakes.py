@@ -2,12 +2,13 @@
 
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from core.errors import ModelNotAllowedError
 from core.messages import (
     Delta,
+    FinishReason,
     Generation,
     GenerationRequest,
     ModelRef,
@@ -17,6 +18,7 @@ from core.messages import (
     Usage,
     new_id,
 )
+from core.providers.base import Completion, ProviderCall, ProviderEvent
 
 
 def generation_of(
@@ -89,3 +91,51 @@ class FailingGateway:
         for text in self.texts:
             yield Delta(text=text)
         raise self.error
+
+
+@dataclass
+class ScriptedProvider:
+    """Yields given events and then a completion; remembers what was asked."""
+
+    events: Sequence[str | Progress] = ("Good ", "evening.")
+    error: Exception | None = None
+    """Raised after the events."""
+    tool_calls: Sequence[ToolCall] = ()
+    usage: Usage = field(default_factory=lambda: Usage(12, 3))
+    finish_reason: FinishReason = "stop"
+    gate: threading.Event | None = None
+    """Waited for before each event but the first, or for the call's cancel."""
+    calls: list[ProviderCall] = field(default_factory=list)
+    closed: int = 0
+    """How many streams were closed before their end."""
+
+    def stream(self, call: ProviderCall) -> Generator[ProviderEvent, None, None]:
+        """Generate what the script says, until it is cancelled."""
+        self.calls.append(call)
+        said: list[str] = []
+        try:
+            for number, event in enumerate(self.events):
+                while number and self.gate and not self.gate.wait(0.01):
+                    if call.cancel.is_set():
+                        break
+                if call.cancel.is_set():
+                    break
+                said += [event] if isinstance(event, str) else []
+                yield event
+            if self.error is not None:
+                raise self.error
+            yield self._completion(call, "".join(said))
+        except GeneratorExit:
+            self.closed += 1
+            raise
+
+    def _completion(self, call: ProviderCall, text: str) -> Completion:
+        return Completion(
+            text=text,
+            model=ModelRef(call.target.model_id, "sha256:0123"),
+            adapter=None,
+            usage=self.usage,
+            timings=Timings(0.0, 0.0, 0.01, 0.02, 100.0),
+            finish_reason="cancelled" if call.cancel.is_set() else self.finish_reason,
+            tool_calls=tuple(self.tool_calls),
+        )

@@ -47,15 +47,33 @@ def check_size(messages: Sequence[Message], limits: Limits) -> None:
     Raises:
         InputError: the messages together have too many characters.
     """
-    size = sum(
-        len(message.text) + sum(len(call.arguments) for call in message.tool_calls)
-        for message in messages
-    )
+    size = sum(map(_characters, messages))
     if size > limits.input_characters:
         raise InputError(
             f"the messages have {size} characters, at most {limits.input_characters} are allowed; "
             "leave out old messages or shorten them"
         )
+
+
+def recent_messages(messages: Sequence[Message], limits: Limits) -> tuple[Message, ...]:
+    """Return the system prompt and as many of the newest turns as the limits allow.
+
+    A turn begins with a person's message; the last one stays even when it is too long.
+    """
+    start = 1 if messages and messages[0].role == "system" else 0
+    room = limits.input_characters - sum(map(_characters, messages[:start]))
+    turns = [i for i in range(start, len(messages)) if messages[i].role == "user"]
+    first = len(messages)
+    for begin in reversed(turns):
+        room -= sum(map(_characters, messages[begin:first]))
+        if room < 0 and first < len(messages):
+            break
+        first = begin
+    return (*messages[:start], *messages[min(first, len(messages) - 1) :])
+
+
+def _characters(message: Message) -> int:
+    return len(message.text) + sum(len(call.arguments) for call in message.tool_calls)
 
 
 @dataclass(slots=True)

@@ -2,10 +2,11 @@
 
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import closing
+from dataclasses import replace
 
 from core.catalog import Catalog, Price, Target, availability
 from core.errors import ForbiddenError, InputError, UnavailableError
-from core.gateway.allow import RateLimiter, check_size
+from core.gateway.allow import RateLimiter, check_size, recent_messages
 from core.messages import (
     Delta,
     Generation,
@@ -47,10 +48,14 @@ class Gateway:
             UnavailableError: the model lacks a key, a server or its weights.
             GenerationError: the model started and then failed.
         """
+        asked = len(request.messages)
+        if request.trim_history:
+            kept = recent_messages(request.messages, self._catalog.limits)
+            request = replace(request, messages=kept)
         target = self.check(request)
         self._limiter.admit(request.caller)
         with self._limiter.slot(request.caller):
-            yield from self._call(target, request)
+            yield from self._call(target, request, asked - len(request.messages))
 
     def check(self, request: GenerationRequest) -> Target:
         """Refuse what can't be answered, before any work or spend; return where it would go.
@@ -74,7 +79,7 @@ class Gateway:
             raise ForbiddenError(f"{target.id!r} is {state.reason}; only an admin may start that")
         return target
 
-    def _call(self, target: Target, request: GenerationRequest) -> Iterator[Delta]:
+    def _call(self, target: Target, request: GenerationRequest, left_out: int) -> Iterator[Delta]:
         trace = self._ledger.trace(
             "chat", caller=request.caller, conversation_id=request.conversation_id
         )
@@ -87,6 +92,8 @@ class Gateway:
             )
             answer = yield from self._stream(target, request)
             generation = _generation(target, request, answer, traced.id)
+            dropped = generation.dropped_messages + left_out
+            generation = replace(generation, dropped_messages=dropped)
             span.set(output=answer[0].text, **generation.facts())
         yield Delta(generation=generation)
 

@@ -178,7 +178,7 @@ class _Ended:
     def __init__(self, job: Job) -> None:
         self._job = job
 
-    def __call__(self, input_ids: "torch.Tensor", scores: Any, **_: Any) -> "torch.Tensor":
+    def __call__(self, input_ids: "torch.Tensor", _scores: Any, **_: Any) -> "torch.Tensor":
         import torch
 
         is_ended = self._job.cancelled.is_set() or self._job.ended.is_set()
@@ -215,7 +215,7 @@ class _Gumbel:
 
         self._generator = torch.Generator(device).manual_seed(seed)
 
-    def __call__(self, input_ids: "torch.Tensor", scores: "torch.Tensor") -> "torch.Tensor":
+    def __call__(self, _input_ids: "torch.Tensor", scores: "torch.Tensor") -> "torch.Tensor":
         import torch
 
         noise = torch.empty_like(scores, dtype=torch.float32)  # (1, vocabulary)

@@ -12,6 +12,14 @@ from core.messages import Progress
 
 WANTED = ("*.safetensors", "*.json", "*.jinja", "*.txt", "*.model")
 """Weights, configuration, tokenizer, template; never code and never pickles."""
+UNWANTED = ("consolidated*",)
+"""The same weights again, in the layout of Mistral's own engine."""
+SUM_OF_BYTES = "huggingface_hub.snapshot_download"
+"""Name of the library's progress bar over all bytes of a snapshot."""
+OUT_OF_REACH = (
+    "{!r} can't be downloaded: the Hub is out of reach or refuses access; "
+    "check the connection, the licence on the model's page, and HF_TOKEN"
+)
 
 
 def fetch_snapshot(hub: str, revision: str, token: str | None) -> Generator[Progress, None, Path]:
@@ -35,7 +43,7 @@ def _download(
     hub: str, revision: str, token: str | None, report: Callable[[Progress], None]
 ) -> Path:
     from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+    from huggingface_hub.errors import HFValidationError, HTTPError, XetDownloadError
 
     try:
         folder = snapshot_download(
@@ -43,17 +51,15 @@ def _download(
             revision=revision,
             token=token,
             allow_patterns=list(WANTED),
+            ignore_patterns=list(UNWANTED),
             tqdm_class=_reporter(report),
         )
-    except (HfHubHTTPError, LocalEntryNotFoundError) as error:
-        raise UnavailableError(
-            f"{hub!r} can't be downloaded: the Hub is out of reach or refuses access; "
-            "check the connection, the licence on the model's page, and HF_TOKEN"
-        ) from error
+    except (HTTPError, HFValidationError, XetDownloadError) as error:
+        raise UnavailableError(OUT_OF_REACH.format(hub)) from error
     except OSError as error:
-        raise UnavailableError(
-            f"{hub!r} can't be saved: {error.strerror or 'disk error'}"
-        ) from error
+        if error.strerror is None or isinstance(error, ConnectionError):
+            raise UnavailableError(OUT_OF_REACH.format(hub)) from error
+        raise UnavailableError(f"{hub!r} can't be saved: {error.strerror}") from error
     return Path(folder)
 
 
@@ -61,23 +67,20 @@ def _reporter(report: Callable[[Progress], None]) -> type[Any]:
     """Return a progress bar class that reports bytes instead of drawing."""
     from huggingface_hub.utils import tqdm
 
-    total = {"done": 0, "size": 0}
     lock = threading.Lock()
 
     class Reporter(tqdm):  # type: ignore[misc]  # the library's class has no types
         def __init__(self, *args: Any, **kwargs: Any) -> None:
-            self._counts = kwargs.get("unit") == "B"
+            # Other bars count the same bytes on their way, or files.
+            self._is_sum = kwargs.get("name") == SUM_OF_BYTES
             kwargs["disable"] = True
             super().__init__(*args, **kwargs)
-            if self._counts:
-                with lock:
-                    total["size"] += int(kwargs.get("total") or 0)
 
         def update(self, n: float | None = 1) -> bool | None:
-            if self._counts and n:
-                with lock:
-                    total["done"] += int(n)
-                    report(Progress("downloading", total["done"], max(total.values())))
+            with lock:
+                self.n += n or 0
+                if self._is_sum and n:
+                    report(Progress("downloading", int(self.n), int(self.total or 0)))
             return None
 
     return Reporter

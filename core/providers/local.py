@@ -28,6 +28,8 @@ class LocalProvider:
     def __init__(self, pool: ModelPool[LoadedModel], hub_token: str | None) -> None:
         self._pool = pool
         self._hub_token = hub_token
+        self._snapshots: dict[str, Path] = {}
+        """Folders fetched so far by model, so that the Hub is asked once and not for each call."""
 
     def stream(self, call: ProviderCall) -> Generator[ProviderEvent, None, None]:
         """Yield text as it comes and the completion last; closing it cancels the call.
@@ -50,8 +52,12 @@ class LocalProvider:
     def _folder(self, target: Target) -> Generator[Progress, None, Path]:
         if target.model.path:
             return located(target.model.path)
-        hub, revision = str(target.model.hub), str(target.model.revision)
-        return (yield from fetch_snapshot(hub, revision, self._hub_token))
+        folder = self._snapshots.get(target.model_id)
+        if folder is None or not folder.is_dir():
+            hub, revision = str(target.model.hub), str(target.model.revision)
+            folder = yield from fetch_snapshot(hub, revision, self._hub_token)
+            self._snapshots[target.model_id] = folder
+        return folder
 
 
 def _adapter(model: LoadedModel, target: Target) -> ModelRef | None:

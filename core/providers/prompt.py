@@ -48,7 +48,7 @@ def build_prompt(tokenizer: "PreTrainedTokenizerFast", call: ProviderCall) -> Pr
 
 
 def _without_oldest_turn(messages: list[Message]) -> list[Message] | None:
-    """Return the messages without the first turn after the system prompt; None if only one is left."""
+    """Leave out the first turn after the system prompt; None if only one is left."""
     start = 1 if messages and messages[0].role == "system" else 0
     for index in range(start + 1, len(messages)):
         if messages[index].role == "user":
@@ -61,15 +61,19 @@ def _render(
 ) -> list[int]:
     from jinja2 import TemplateError
 
-    template = tokenizer.chat_template or PLAIN_TEMPLATE.read_text(encoding="utf-8")
-    if call.tools and "tools" not in str(template):
+    tools = [tool.to_openai() for tool in call.tools] or None
+    if tokenizer.chat_template:
+        template = tokenizer.get_chat_template(tools=tools)  # one of several, for some models
+    else:
+        template = PLAIN_TEMPLATE.read_text(encoding="utf-8")
+    if tools and "tools" not in template:
         raise InputError(
             f"{call.target.id!r} has no place for tools in its template; leave them out"
         )
     try:
         encoded = tokenizer.apply_chat_template(
             [_as_template(message) for message in messages],
-            tools=[tool.to_openai() for tool in call.tools] or None,
+            tools=tools,
             chat_template=template,
             add_generation_prompt=True,
             return_dict=True,

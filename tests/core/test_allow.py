@@ -5,7 +5,7 @@ import pytest
 
 from core.errors import InputError, RateLimitError
 from core.gateway import allow
-from core.gateway.allow import Limits, RateLimiter, check_size
+from core.gateway.allow import Limits, RateLimiter, check_size, recent_messages
 from core.messages import Message, ToolCall
 
 
@@ -122,3 +122,13 @@ def test_a_limit_below_one_is_refused(name):
 def test_new_tokens_stay_within_what_params_allow():
     with pytest.raises(InputError, match="at most 4096"):
         Limits(new_tokens=5000)
+
+
+def test_recent_messages_keep_the_system_prompt_and_the_newest_turns() -> None:
+    turn = (Message("user", "x" * 40), Message("assistant", "y" * 40))
+    messages = (Message("system", "s" * 10), *turn, *turn, Message("user", "z" * 30))
+    assert recent_messages(messages, Limits(input_characters=1000)) == messages
+    assert recent_messages(messages, Limits(input_characters=130)) == (messages[0], *messages[3:])
+    assert recent_messages(messages, Limits(input_characters=100)) == (messages[0], messages[-1])
+    assert recent_messages(messages, Limits(input_characters=5)) == (messages[0], messages[-1])
+    assert recent_messages((), Limits()) == ()

@@ -44,7 +44,7 @@ def texts(conversation: dict) -> list[str]:
     said = [
         entry for entry in conversation["value"] if not (entry.get("metadata") or {}).get("title")
     ]
-    return ["".join(part["text"] for part in entry["content"]) for entry in said]
+    return ["".join(part["text"] for part in entry["content"]).strip() for entry in said]
 
 
 def test_it_streams_and_keeps(client: Client, stage: Stage) -> None:

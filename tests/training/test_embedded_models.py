@@ -6,7 +6,7 @@ import pytest
 
 from core.digests import folder_digest
 from core.settings import PROJECT
-from training.pretrain.card import FIGURES
+from training.pretrain.card import FIGURES, readme_rows
 from training.pretrain.evaluate import complete, grade
 from training.pretrain.mix import SPLITS, held_out
 from training.pretrain.tokenizer import CONTEXT, build_tokenizer
@@ -36,6 +36,12 @@ def test_the_card_says_what_it_is_and_shows_the_stored_figures(folder):
     assert "a demonstration, not an assistant" in card
     for row in figures(folder).values():
         assert f"| {row['n']} | {row['exact'] / row['n']:.1%} |" in card
+
+
+def test_the_readme_shows_the_stored_figures(folder):
+    readme = (PROJECT / "README.md").read_text(encoding="utf-8")
+    for row in readme_rows(folder):
+        assert row in readme
 
 
 def test_figures_add_up(folder):

@@ -48,6 +48,19 @@ def write_card(
     return {"model": config.model, "splits": [r.to_dict() for r in results], "curve": curve}
 
 
+def readme_rows(target: Path) -> list[str]:
+    """Return the rows that the repository's README shows of a model's held-out figures."""
+    rows = []
+    for line in (target / FIGURES).read_text(encoding="utf-8").splitlines():
+        result = SplitResult(**json.loads(line))
+        share = f"{result.exact / result.n:.1%} ({result.low:.1%} to {result.high:.1%})"
+        wrong = result.n - result.exact
+        held = f"{result.contained} of {wrong}" if result.split != "decline" else ""
+        kind = result.split.replace("_", " ")
+        rows.append(f"| {target.name} | {kind} | {result.n} | {share} | {held} |")
+    return rows
+
+
 def read_curve(folder: Path) -> list[dict[str, float]]:
     """Return the learning curve, one row a step: a resumed run repeats some, the last counts."""
     lines = (folder / "curve.jsonl").read_text(encoding="utf-8").splitlines()

@@ -7,6 +7,22 @@ from core.errors import InputError
 
 
 @dataclass(frozen=True, slots=True)
+class Stage:
+    """What the training conversations are like from a step on; shares run 0.0 to 1.0."""
+
+    first_step: int
+    """Step that the stage begins with."""
+    habits: bool = False
+    """Whether the assistant's turns have the habits of real bases."""
+    echoes: float = 0.0
+    """Share of conversations that only practise copying."""
+    novel_words: float = 0.0
+    """Share of words that are made up."""
+    novel_names: float = 0.0
+    """Share of tool names that are made up."""
+
+
+@dataclass(frozen=True, slots=True)
 class PretrainConfig:
     """One embedded model: architecture and training schedule."""
 
@@ -23,14 +39,8 @@ class PretrainConfig:
     cycles: tuple[int, ...]
     """Steps at which the learning rate has come down and starts at the peak again; the last one
     ends the training."""
-    habits: bool
-    """Whether the assistant's turns have the habits of real bases."""
-    echo_from: int
-    """Step from which part of the conversations only practise copying."""
-    novel_from: int
-    """Step from which part of the words and tool names are made up."""
-    clean_steps: range = range(0)
-    """Steps without habits in a model that has them: the skill before the dress."""
+    stages: tuple["Stage", ...]
+    """What the conversations are like, by first step."""
     batch: int = 16
     """Conversations per step."""
     learning_rate: float = 2e-3
@@ -42,6 +52,13 @@ class PretrainConfig:
     def steps(self) -> int:
         """Optimizer steps in all."""
         return self.cycles[-1]
+
+    def stage(self, step: int) -> Stage:
+        """Return the stage that a step belongs to."""
+        return max(
+            (stage for stage in self.stages if stage.first_step <= step),
+            key=lambda stage: stage.first_step,
+        )
 
     def __post_init__(self) -> None:
         if self.hidden % 64 or self.feed_forward % 64 or self.hidden % self.heads:
@@ -57,10 +74,13 @@ CONFIGS: Mapping[str, PretrainConfig] = {
         layers=5,
         heads=6,
         feed_forward=512,
-        cycles=(2800, 4800),
-        habits=False,
-        echo_from=1300,
-        novel_from=2800,
+        cycles=(2800, 5100),
+        stages=(
+            Stage(0),
+            Stage(1300, echoes=0.3),
+            Stage(2800, echoes=0.3, novel_words=0.4, novel_names=0.4),
+            Stage(4200, echoes=0.3, novel_words=0.4, novel_names=0.85),
+        ),
     ),
     "understudy": PretrainConfig(
         "understudy",
@@ -68,10 +88,14 @@ CONFIGS: Mapping[str, PretrainConfig] = {
         layers=4,
         heads=4,
         feed_forward=384,
-        cycles=(3000, 7000),
-        habits=True,
-        echo_from=1900,
-        novel_from=3500,
-        clean_steps=range(3000, 6000),
+        cycles=(3000, 6400),
+        stages=(
+            Stage(0, habits=True),
+            Stage(1900, habits=True, echoes=0.3),
+            Stage(3000, echoes=0.3),
+            Stage(3500, echoes=0.3, novel_words=0.4, novel_names=0.4),
+            Stage(5400, echoes=0.3, novel_words=0.4, novel_names=0.85),
+            Stage(5900, habits=True, echoes=0.3, novel_words=0.4, novel_names=0.4),
+        ),
     ),
 }

@@ -99,7 +99,7 @@ def offer(tool: Tool, draw: Draw) -> Offer:
     """Return the tool under a name, description and parameter names drawn for it."""
     rng = draw.rng
     name = rng.choice(tool.names[draw.names])
-    if draw.is_novel():
+    if draw.is_novel(draw.novel_names):
         name = novel_name(tool, draw)
     shape = rng.random()
     if draw.names == "train" and shape < 0.08:

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from core.errors import InputError
 from training.pretrain import desk, talk
+from training.pretrain.config import Stage
 from training.pretrain.habits import with_habits
 from training.pretrain.world import Draw
 
@@ -42,20 +43,10 @@ class HeldOut:
     calls: tuple[Json, ...]
 
 
-ECHO_SHARE = 0.3
-"""Share of conversations that only practise copying, in the steps that have them."""
-
-
-NOVELTY = 0.4
-"""Share of made-up words and tool names, in the steps that have them."""
-
-
-def conversation(
-    seed: str, *, habits: bool, has_echoes: bool = False, has_novelty: bool = False
-) -> Conversation:
-    """Return the training conversation of this seed; the same seed gives the same one."""
-    draw = Draw(random.Random(seed), novelty=NOVELTY if has_novelty else 0.0)
-    if has_echoes and draw.rng.random() < ECHO_SHARE:
+def conversation(seed: str, stage: Stage) -> Conversation:
+    """Return the training conversation of this seed; the same seed and stage give the same one."""
+    draw = Draw(random.Random(seed), novel_words=stage.novel_words, novel_names=stage.novel_names)
+    if draw.is_novel(stage.echoes):
         return Conversation(talk.echo(draw), [])
     shape = draw.rng.random()
     messages: list[Json] = []
@@ -72,7 +63,7 @@ def conversation(
             else draw.rng.randrange(5, 9)
         )
         messages, tools = desk.conversation(draw, turns)
-    return Conversation(with_habits(messages, draw.rng) if habits else messages, tools)
+    return Conversation(with_habits(messages, draw.rng) if stage.habits else messages, tools)
 
 
 def held_out(split: str, index: int, seed: int = 0) -> HeldOut:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from training.pretrain.config import Stage
 from training.pretrain.mix import conversation
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ def corpus(seed: int) -> Iterator[str]:
     """Yield the text of training conversations: both kinds of models share one tokenizer."""
     yield from ["Tools:"] * SAMPLE
     for index in range(SAMPLE):
-        example = conversation(f"tokenizer:{seed}:{index}", habits=index % 4 == 0)
+        example = conversation(f"tokenizer:{seed}:{index}", Stage(0, habits=index % 4 == 0))
         for schema in example.tools:
             yield json.dumps(schema["function"]["parameters"])
             yield f"{schema['function']['name']}: {schema['function']['description']}"

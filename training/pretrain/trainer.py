@@ -73,12 +73,8 @@ def batches(
         pool = step // POOL
         rows = []
         for index in range(POOL * config.batch):
-            example = conversation(
-                f"{config.model}:{seed}:{pool}:{index}",
-                habits=config.habits and step not in config.clean_steps,
-                has_echoes=step >= config.echo_from,
-                has_novelty=step >= config.novel_from,
-            )
+            seed_text = f"{config.model}:{seed}:{pool}:{index}"
+            example = conversation(seed_text, config.stage(step))
             encoded = tokenizer.apply_chat_template(
                 example.messages,
                 tools=example.tools or None,

@@ -58,19 +58,21 @@ class Draw:
     values: Source = "train"
     phrasings: Source = "train"
     names: Source = "train"
-    novelty: float = 0.0
-    """Share of words and tool names that are made up, so that they can only be copied."""
+    novel_words: float = 0.0
+    """Share of words that are made up, so that they can only be copied."""
+    novel_names: float = 0.0
+    """The same of tool names."""
 
     def word(self, pool: str) -> str:
         """Return a word of a pool of `values.yaml`, or now and then one that is in none."""
-        if self.is_novel():
+        if self.is_novel(self.novel_words):
             words = [pseudo_word(self.rng) for _ in range(self.rng.choice((1, 1, 2)))]
             return " ".join(words)
         return self.rng.choice(word_pools()[pool][self.values])
 
-    def is_novel(self) -> bool:
-        """Say whether the next word or name is to be made up."""
-        return self.novelty > 0 and self.rng.random() < self.novelty
+    def is_novel(self, share: float) -> bool:
+        """Say whether the next word or name is to be made up, given their share."""
+        return share > 0 and self.rng.random() < share
 
 
 @cache
