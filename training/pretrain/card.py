@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from core.digests import folder_digest
-from training.pretrain.config import PretrainConfig
+from training.pretrain.config import PretrainConfig, Stage
 from training.pretrain.evaluate import SplitResult, evaluate
 
 if TYPE_CHECKING:
@@ -68,6 +68,12 @@ def read_curve(folder: Path) -> list[dict[str, float]]:
     return [rows[step] for step in sorted(rows)]
 
 
+def _stage_row(stage: Stage) -> str:
+    shares = (stage.echoes, stage.novel_words, stage.novel_names)
+    habits = "yes" if stage.habits else "no"
+    return f"| {stage.first_step} | {habits} | " + " | ".join(f"{s:.0%}" for s in shares) + " |"
+
+
 def _card(
     config: PretrainConfig,
     model: "PreTrainedModel",
@@ -95,7 +101,7 @@ def _card(
         steps=config.steps,
         batch=config.batch,
         rate=config.learning_rate,
-        echo_from=config.echo_from,
+        stages="\n".join(_stage_row(stage) for stage in config.stages),
         seconds=curve[-1]["seconds"],
         date=f"{datetime.now(UTC):%Y-%m-%d}, {platform.machine()}",
         count=results[0].n,
