@@ -86,6 +86,11 @@ class ModelPool(Generic[L]):
             del self._slots[key]
         slot.model.close()
 
+    def has(self, key: str) -> bool:
+        """Say whether the model of this key is loaded."""
+        with self._lock:
+            return key in self._slots and self._slots[key].model is not None
+
     def sizes(self) -> dict[str, int]:
         """Return the bytes of each loaded model, least recently used first."""
         with self._lock:

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     import torch
 
 FRAME_S = 0.015
-"""Least time between two looks at a generation's new tokens; nobody reads faster."""
+"""Least time between two pieces of text: nobody reads faster, and each look of the reading thread
+costs the generating one some of the interpreter's time."""
 
 
 class Token(NamedTuple):
@@ -95,6 +96,7 @@ def read(model: LoadedModel, job: Job, future: "Future[None]") -> Generator[str,
         if piece := stops.push(text):
             pieces.append(piece)
             yield piece
+            job.finished.wait(FRAME_S)
         if stops.is_stopped:
             job.ended.set()
             break
@@ -112,19 +114,14 @@ def read(model: LoadedModel, job: Job, future: "Future[None]") -> Generator[str,
 
 
 def _batches(job: Job) -> Iterator[list[Token]]:
-    """Yield the tokens that have come, at most every `FRAME_S`; the first one at once.
-
-    Each wake-up of this thread costs the owner's thread some of the interpreter's time.
-    """
+    """Yield the tokens that have come since the last look, until no more will come."""
     while True:
         is_last = job.finished.is_set()
         batch = [job.tokens.get_nowait() for _ in range(job.tokens.qsize())]
         if batch:
             yield batch
-        if is_last:
+        elif is_last:
             return
-        if batch:
-            job.finished.wait(FRAME_S)
         else:
             job.arrived.wait()
             job.arrived.clear()

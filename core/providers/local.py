@@ -40,7 +40,7 @@ class LocalProvider:
             GenerationError: the model failed while generating.
         """
         target, began = call.target, time.monotonic()
-        if target.model_id not in self._pool.sizes():
+        if not self._pool.has(target.model_id):
             yield Progress("loading")
         folder = yield from self._folder(target)
         load = partial(load_folder, target.model_id, folder, target.model.precision)
