@@ -191,18 +191,26 @@ def started(command: list[str]) -> Iterator[subprocess.Popen[bytes]]:
         process.wait(20)
 
 
+def wait_for(address: str) -> None:
+    """Return when the address answers 200."""
+    while True:
+        try:
+            with urllib.request.urlopen(address) as answer:
+                if answer.status == 200:
+                    return
+        except OSError:
+            time.sleep(0.03)
+
+
 def time_to_page(browser: Any, command: list[str], port: int) -> tuple[float, bool]:
     """Return seconds from start until the prompt box is in the DOM, and whether torch is loaded."""
     began = time.perf_counter()
     with started(command) as process:
+        address = f"http://127.0.0.1:{port}/"
+        wait_for(address)
         page = browser.new_page()
-        while True:
-            try:
-                if page.goto(f"http://127.0.0.1:{port}/").status == 200:
-                    break
-            except Exception:  # noqa: BLE001  the server is not up yet
-                time.sleep(0.05)
-        page.wait_for_selector("#prompt textarea, #prompt input")
+        page.goto(address)
+        page.wait_for_selector("#prompt textarea, #prompt input", state="attached")
         seconds = time.perf_counter() - began
         page.close()
         maps = Path(f"/proc/{process.pid}/maps").read_text(encoding="utf-8")
@@ -241,12 +249,7 @@ def memory(model_id: str) -> dict[str, float]:
     port = free_port()
     address = f"http://127.0.0.1:{port}"
     with started(["app.py", "--port", str(port)]) as process:
-        while True:
-            try:
-                urllib.request.urlopen(f"{address}/health").read()
-                break
-            except OSError:
-                time.sleep(0.1)
+        wait_for(f"{address}/health")
         before = peak_mb(process.pid)
         body = {"model": model_id, "messages": [{"role": "user", "content": QUESTIONS[0]}]}
         asked = urllib.request.Request(
