@@ -1,12 +1,13 @@
 import json
 import random
 import re
+from dataclasses import replace
 
 import pytest
 
 from core.errors import InputError, StorageError
 from training.pretrain import desk
-from training.pretrain.config import CONFIGS, PretrainConfig
+from training.pretrain.config import PretrainConfig, Stage
 from training.pretrain.evaluate import grade
 from training.pretrain.habits import dress_calls, habit_for
 from training.pretrain.mix import SPLITS, conversation, held_out
@@ -20,11 +21,11 @@ TINY = PretrainConfig(
     layers=1,
     heads=2,
     feed_forward=64,
-    steps=150,
-    habits=True,
-    echo_from=75,
+    cycles=(100, 150),
+    stages=(Stage(0, habits=True), Stage(76, echoes=0.3, novel_words=0.4, novel_names=0.4)),
     batch=1,
 )
+HABITUAL = Stage(0, habits=True)
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +37,8 @@ def training_text(count: int) -> str:
     """Return the text of many training conversations, schemas included."""
     parts = []
     for index in range(count):
-        example = conversation(f"test:{index}", habits=False, has_echoes=index % 3 == 0)
+        stage = Stage(0, echoes=0.3, novel_words=0.4 * (index % 2), novel_names=0.4 * (index % 2))
+        example = conversation(f"test:{index}", stage)
         parts.append(json.dumps([example.messages, example.tools], ensure_ascii=False))
     return "\n".join(parts)
 
@@ -82,8 +84,8 @@ def test_no_held_out_word_reaches_training_values(pool, trained_on):
 
 
 def test_a_conversation_depends_on_its_seed_alone():
-    assert conversation("a", habits=True) == conversation("a", habits=True)
-    assert conversation("a", habits=True) != conversation("b", habits=True)
+    assert conversation("a", HABITUAL) == conversation("a", HABITUAL)
+    assert conversation("a", HABITUAL) != conversation("b", HABITUAL)
 
 
 def test_held_out_requests_have_their_right_calls():
@@ -189,18 +191,26 @@ def test_habits_follow_the_opening_of_a_request():
     assert seen.count("announce") > 70
 
 
-def test_learning_rate_warms_up_and_decays():
-    config = CONFIGS["lead"]
+def test_learning_rate_warms_up_decays_and_starts_again():
+    config = replace(TINY, cycles=(1000, 3000))
+    peak, low = config.learning_rate, config.learning_rate / 20
     assert learning_rate(config, 0) < learning_rate(config, config.warmup - 1)
-    assert learning_rate(config, config.warmup) == pytest.approx(config.learning_rate)
-    assert learning_rate(config, config.steps) == pytest.approx(config.learning_rate / 20)
+    assert learning_rate(config, config.warmup) == pytest.approx(peak)
+    assert learning_rate(config, 999) == pytest.approx(low, rel=0.01)
+    assert learning_rate(config, 1000) == pytest.approx(peak)
+    assert learning_rate(config, 2000) == pytest.approx((peak + low) / 2)
+    assert learning_rate(config, 2999) == pytest.approx(low, rel=0.01)
 
 
 def test_sizes_must_be_multiples_of_64():
     with pytest.raises(InputError, match="64"):
-        PretrainConfig(
-            "x", hidden=100, layers=1, heads=2, feed_forward=64, steps=1, habits=False, echo_from=0
-        )
+        replace(TINY, hidden=100)
+
+
+def test_a_stage_holds_until_the_next_one_begins():
+    assert TINY.stage(75).first_step == 0
+    assert TINY.stage(76).first_step == 76
+    assert TINY.stage(1000).first_step == 76
 
 
 def run(folder, stop_after=None):

@@ -122,7 +122,7 @@ def learning_rate(config: PretrainConfig, step: int) -> float:
     if step < config.warmup:
         return config.learning_rate * (step + 1) / config.warmup
     start = max([config.warmup, *(end for end in config.cycles if end <= step)])
-    end = min(end for end in (*config.cycles, step + 1) if end > step)
+    end = min((end for end in config.cycles if end > step), default=config.steps + 1)
     progress = (step - start) / (end - start)
     return config.learning_rate * (0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * progress)))
 
