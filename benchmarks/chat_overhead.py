@@ -29,10 +29,10 @@ from core.messages import (  # noqa: E402
     GenerationParams,
     GenerationRequest,
     Message,
-    tools_from_json,
 )
 from core.services import make_services  # noqa: E402
 from core.settings import Settings  # noqa: E402
+from core.tool_json import tools_from_json
 
 QUESTIONS = (
     "Seat Marie Curie at table 4.",

@@ -1,4 +1,4 @@
-"""`python -m core`: models, one question, traces, migrations; `--json` prints one object."""
+"""`python -m core`: models, one question, cache, traces, migrations; `--json` for programs."""
 
 import argparse
 import json
@@ -6,11 +6,12 @@ import os
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import closing
+from dataclasses import asdict
 from pathlib import Path
 
-from core.catalog import Catalog, availability, located
-from core.catalog_files import load_catalog
+from core.catalog import Catalog, located
 from core.errors import AppError, GenerationError, InputError
+from core.gateway.gateway import Gateway
 from core.messages import (
     Delta,
     Generation,
@@ -19,10 +20,12 @@ from core.messages import (
     JsonValue,
     Message,
     Tool,
-    tools_from_json,
 )
-from core.services import Services, make_services
+from core.model_states import ModelState, model_states
+from core.providers.replay import RecordingProvider
+from core.services import make_services
 from core.settings import Settings
+from core.tool_json import tools_from_json
 
 USAGE_ERROR, CRASH = 2, 70
 DEFAULTS = GenerationParams()
@@ -30,47 +33,74 @@ DEFAULTS = GenerationParams()
 
 def models(args: argparse.Namespace, settings: Settings) -> JsonValue:
     """Return every model with its effective values, and where each came from."""
-    catalog = load_catalog(settings)
-    rows = {name: _model_row(catalog, name) for name in catalog.ids()}
+    with closing(make_services(settings)) as services:
+        if args.revive:
+            services.gateway.traffic.revive(services.catalog.resolve(args.revive))
+        catalog, states = services.catalog, model_states(services.gateway.traffic)
+    rows = {state.id: _model_row(catalog, state) for state in states}
     if not args.json:
-        for name, row in rows.items():
-            print(f"{name:22} {row['status']:44} {row['description']}")
+        for state in states:
+            status = state.reason if state.reason else "ready"
+            notes = [state.description, state.left_today and f"left: {state.left_today}"]
+            notes.append("" if state.price in ("", "unknown") else state.price)
+            print(f"{state.id:22} {status:44} {'; '.join(note for note in notes if note)}")
     return {"models": rows, "default_model": catalog.default_model}
 
 
-def _model_row(catalog: Catalog, name: str) -> dict[str, JsonValue]:
-    target = catalog.resolve(name)
-    state = availability(catalog, target)
-    prefix = f"models.{target.model_id}."
+def _model_row(catalog: Catalog, state: ModelState) -> dict[str, JsonValue]:
+    target = catalog.resolve(state.id)
+    sections = {"chain": f"chains.{state.id}.", "ensemble": f"ensembles.{state.id}."}
+    prefix = sections.get(state.provider, f"models.{target.model_id}.")
+    holders = {"chain": catalog.chains, "ensemble": catalog.ensembles}
+    holder: object = holders[state.provider][state.id] if state.provider in holders else None
     values: dict[str, JsonValue] = {}
     for dotted, source in catalog.origins.items():
         if dotted.startswith(prefix) and (key := dotted[len(prefix) :]) != "key":
-            value = getattr(target.model, key.split(".")[0])  # names checked by the catalog
+            value = getattr(holder or target.model, key.split(".")[0])  # checked by the catalog
             values[key] = {
                 "value": value if isinstance(value, str | int | float) else str(value),
                 "from": source,
             }
     return {
-        "status": "ready" if state.is_ready else state.reason,
-        "is_ready": state.is_ready,
-        "provider": target.model.provider,
-        "description": target.model.description,
+        "status": state.reason or "ready",
+        "provider": state.provider,
+        "description": state.description,
         "values": values,
+        **state.to_dict(),
     }
+
+
+def cache(args: argparse.Namespace, settings: Settings) -> JsonValue:
+    """Show what the answer cache holds and has saved, or empty it."""
+    with closing(make_services(settings)) as services:
+        answers = services.gateway.traffic.cache
+        if args.action == "clear":
+            found: dict[str, JsonValue] = {"removed": answers.clear()}
+        else:
+            found = dict(asdict(answers.stats()))
+    if not args.json:
+        print(json.dumps(found, indent=2))
+    return found
 
 
 def chat(args: argparse.Namespace, settings: Settings) -> JsonValue:
     """Answer one prompt, as the Chat tab would with the model's own defaults."""
     with closing(make_services(settings)) as services:
         request = _request(args, services.catalog)
-        generation = _printed(services, request, quiet=args.json)
+        gateway = services.gateway
+        if args.record:
+            path = Path(args.record)
+            gateway = gateway.with_providers(lambda inner: RecordingProvider(inner, path))
+        generation = _printed(gateway, request, quiet=args.json)
     if not args.json:
         for call in generation.tool_calls:
             print(f"{call.name} {call.arguments}")
         speed = generation.timings.tokens_per_s
         rate = f"{speed:.0f} tokens/s" if speed else "speed unknown"
+        route = f", {generation.route}" if generation.route else ""
         cost = "unknown" if generation.cost_usd is None else f"${generation.cost_usd:.6f}"
-        print(f"[{generation.model.id}, {rate}, cost {cost}]", file=sys.stderr)
+        facts = f"{generation.model.id}, {rate}, cost {cost}, cache {generation.cache}{route}"
+        print(f"[{facts}]", file=sys.stderr)
     return generation.to_dict()
 
 
@@ -89,6 +119,8 @@ def _request(args: argparse.Namespace, catalog: Catalog) -> GenerationRequest:
         caller="cli",
         tools=_tools(args, entry.tools),
         is_admin=True,
+        cache=args.cache,
+        filter=args.filter,
     )
 
 
@@ -102,9 +134,9 @@ def _tools(args: argparse.Namespace, default: str | None) -> tuple[Tool, ...]:
         raise InputError(f"tools file {str(path)!r} can't be read: {error.strerror}") from error
 
 
-def _printed(services: Services, request: GenerationRequest, *, quiet: bool) -> Generation:
+def _printed(gateway: Gateway, request: GenerationRequest, *, quiet: bool) -> Generation:
     generation: Generation | None = None
-    for delta in services.gateway.generate(request):
+    for delta in gateway.generate(request):
         generation = delta.generation or generation
         _show(delta, quiet=quiet)
     if generation is None:
@@ -116,7 +148,9 @@ def _printed(services: Services, request: GenerationRequest, *, quiet: bool) -> 
 
 def _show(delta: Delta, *, quiet: bool) -> None:
     if delta.progress:
-        print(f"{delta.progress.stage} ...", file=sys.stderr)
+        print(f"{delta.progress.stage} ... {delta.progress.detail}".rstrip(), file=sys.stderr)
+    if delta.restart:
+        print(f"\nwithdrawn: {delta.restart}", file=sys.stderr)
     if not quiet:
         print(delta.text, end="", flush=True)
 
@@ -145,6 +179,7 @@ def migrate(args: argparse.Namespace, settings: Settings) -> JsonValue:
 COMMANDS: Mapping[str, Callable[[argparse.Namespace, Settings], JsonValue]] = {
     "models": models,
     "chat": chat,
+    "cache": cache,
     "traces": traces,
     "migrate": migrate,
 }
@@ -166,6 +201,13 @@ def _parser() -> argparse.ArgumentParser:
     asked.add_argument("--temperature", type=float, default=DEFAULTS.temperature)
     asked.add_argument("--max-tokens", type=int, default=DEFAULTS.max_tokens)
     asked.add_argument("--seed", type=int)
+    asked.add_argument("--filter", action="store_true", help="cut meta-language")
+    asked.add_argument("--record", metavar="FILE", help="append the answer for a replay model")
+    asked.add_argument("--cache", choices=["auto", "on", "off"], default="auto")
+    commands.choices["models"].add_argument(
+        "--revive", metavar="MODEL", help="let calls pass again, after its key or account is mended"
+    )
+    commands.choices["cache"].add_argument("action", choices=["stats", "clear"])
     listed = commands.choices["traces"]
     listed.add_argument("action", choices=["list", "show"])
     listed.add_argument("id", nargs="?")

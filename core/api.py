@@ -6,7 +6,7 @@ once more before its body is read, so that refused ones have a limit too.
 
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import anyio
@@ -17,7 +17,7 @@ from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from core.access import Access, bearer_of, is_equal
-from core.errors import NotFoundError
+from core.errors import ForbiddenError, NotFoundError
 from core.gateway.allow import Limits, RateLimiter
 from core.messages import Delta, GenerationRequest, JsonObject
 from core.openai_answers import (
@@ -28,10 +28,11 @@ from core.openai_answers import (
     encode,
     event,
     metadata_headers,
+    withdrawn,
 )
 from core.openai_shapes import ChatRequest, parse_chat
 from core.request_body import RequestError, read_json
-from core.streaming import Running
+from core.streaming import EventStream, Running
 
 GENERATION_THREADS = 64
 """Generations of all callers at once; further requests wait for one to end."""
@@ -63,6 +64,8 @@ class ModelStatus:
     """Whether a request now would reach it."""
     reason: str
     """Why it is not ready; empty when it is."""
+    state: JsonObject = field(default_factory=dict, hash=False)
+    """What else is known of it now: price, what is left today, until when it cools."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +79,8 @@ class ApiServices:
     limits: Limits
     api_key: str | None
     """What callers of `/v1` must present; None: open, within the limits."""
+    revive: Callable[[str], None]
+    """Lets calls pass again to a model that was closed until a person acts. May block."""
     health: Callable[[], JsonObject]
     """Gives `status` ("ok" or "degraded"), `version` and `checks`. May block."""
 
@@ -124,8 +129,21 @@ def api_routes(services: ApiServices) -> list[BaseRoute]:
         Route("/health", _answering(health), methods=["GET"]),
         Route("/v1/models", _answering(list_models), methods=["GET"]),
         Route("/v1/models/{model:path}", _answering(show_model), methods=["GET"]),
+        Route("/v1/models/{model:path}/revive", _answering(_reviving(services)), methods=["POST"]),
         Route("/v1/chat/completions", _answering(complete_chat), methods=["POST"]),
     ]
+
+
+def _reviving(services: ApiServices) -> Endpoint:
+    """Return the endpoint that opens a model again after its key or account was mended."""
+
+    async def revive(request: Request) -> Response:
+        if not _authorize(services, request).is_admin:
+            raise ForbiddenError("only an admin may revive a model")
+        await run_in_threadpool(services.revive, request.path_params["model"])
+        return JSONResponse({"revived": request.path_params["model"]})
+
+    return revive
 
 
 def _answering(endpoint: Endpoint) -> Endpoint:
@@ -164,7 +182,7 @@ def _model_json(model: ModelStatus, created: int) -> JsonObject:
         "object": "model",
         "created": created,
         "owned_by": model.owned_by,
-        "understudy": {"ready": model.ready, "reason": model.reason},
+        "understudy": {"ready": model.ready, "reason": model.reason, **model.state},
     }
 
 
@@ -176,6 +194,10 @@ def _request(chat: ChatRequest, caller: ApiCaller) -> GenerationRequest:
         caller=caller.id,
         tools=chat.tools,
         is_admin=caller.is_admin,
+        cache=chat.options.cache,
+        filter=chat.options.filter,
+        json_mode=chat.options.json_mode,
+        schema=chat.options.schema,
     )
 
 
@@ -224,34 +246,19 @@ class ChatAnswer:
         writer = ChunkWriter(self._chat.model, self._chat.has_usage)
         yield writer.start()
         delta: Delta | Problem = first
+        has_text = False
         while not isinstance(delta, Problem):
+            if delta.restart and has_text:
+                yield event(withdrawn(delta.restart).body)
+                return
             if delta.text:
+                has_text = True
                 yield writer.text(delta.text)
             if delta.generation is not None:
                 yield writer.end(delta.generation)
                 return
             delta = await attempt(anext(deltas))
         yield event(delta.body)
-
-
-class EventStream:
-    """An answer of server-sent events."""
-
-    HEADERS = (
-        (b"content-type", b"text/event-stream; charset=utf-8"),
-        (b"cache-control", b"no-store"),
-        (b"x-accel-buffering", b"no"),  # nginx would hold the events back.
-    )
-
-    def __init__(self, events: AsyncIterator[bytes]) -> None:
-        self._events = events
-
-    async def __call__(self, _scope: Scope, _receive: Receive, send: Send) -> None:
-        """Send each event as soon as it is there."""
-        await send({"type": "http.response.start", "status": 200, "headers": list(self.HEADERS)})
-        async for part in self._events:
-            await send({"type": "http.response.body", "body": part, "more_body": True})
-        await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
 async def _shown(deltas: AsyncIterator[Delta]) -> AsyncIterator[Delta]:
@@ -261,7 +268,7 @@ async def _shown(deltas: AsyncIterator[Delta]) -> AsyncIterator[Delta]:
         RuntimeError: it did not.
     """
     async for delta in deltas:
-        if delta.text or delta.generation is not None:
+        if delta.text or delta.restart or delta.generation is not None:
             yield delta
         if delta.generation is not None:
             return

@@ -34,17 +34,61 @@ class Price:
 
 
 @dataclass(frozen=True, slots=True)
+class Quota:
+    """What a provider allows in a window that refills continuously; None: not known."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = STRICT
+    requests_per_minute: int | None = None
+    requests_per_day: int | None = None
+    tokens_per_minute: int | None = None
+    tokens_per_day: int | None = None
+    concurrent: int | None = None
+    """Calls that may run at the same time."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChainEntry:
+    """Models to try in order, until one answers."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = STRICT
+    models: tuple[str, ...]
+    """Ids of models, adapters or other chains."""
+    patience_s: float = 8.0
+    """Longest wait for a model's budget before the next one is tried, in seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class EnsembleEntry:
+    """Models that answer together and vote."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = STRICT
+    models: tuple[str, ...]
+    """Ids of models or adapters, two at least."""
+    vote: Literal["first_valid", "majority", "weighted"] = "majority"
+    answer: Literal["text", "json", "number", "label"] = "text"
+    """What an answer is read as before it is compared."""
+    threshold: float = 0.5
+    """Share of the votes that the winner must exceed, 0.0 to below 1.0; else no answer is given."""
+    deadline_s: float = 30.0
+    """Longest wait for a member, in seconds."""
+    weights: Mapping[str, float] = field(default_factory=dict)
+    """Accuracy by member for `weighted`, 0.0 to 1.0."""
+
+
+@dataclass(frozen=True, slots=True)
 class ModelEntry:
     """One model of the catalog."""
 
     __pydantic_config__: ClassVar[ConfigDict] = STRICT
-    provider: Literal["local", "endpoint"]
-    """Where it runs: in this process, or behind an OpenAI-compatible address."""
+    provider: Literal["local", "endpoint", "ollama", "replay"]
+    """Where it runs: in this process, behind an OpenAI-compatible address, behind Ollama's own
+    address, or nowhere: a recorded file answers."""
     context: int
     """Tokens it can read and write together."""
     description: str = ""
     path: str | None = None
-    """Model folder of a local model; relative to the repository, or absolute."""
+    """Model folder of a local model, or recorded file of a replay; relative to the repository, or
+    absolute."""
     hub: str | None = None
     """Hub repository of a local model, `owner/name`."""
     revision: str | None = None
@@ -59,6 +103,10 @@ class ModelEntry:
     """The model's name on that server."""
     key: str | None = None
     """Its key, as `${NAME}`; only the provider that sends it reads the variable."""
+    api_version: str | None = None
+    """Azure OpenAI's `api-version`; with it the address is Azure's and the model a deployment."""
+    quotas: tuple[str, ...] = ()
+    """Names of `quotas` that each call counts against, besides what the server tells of itself."""
     needs: tuple[str, ...] = ()
     """Environment variables without which it can't be used."""
     system: str | None = None
@@ -114,6 +162,10 @@ class CatalogFile:
     default_model: str
     adapters: dict[str, dict[str, AdapterEntry]] = field(default_factory=dict)
     """Model id to version to adapter."""
+    chains: dict[str, ChainEntry] = field(default_factory=dict)
+    ensembles: dict[str, EnsembleEntry] = field(default_factory=dict)
+    quotas: dict[str, Quota] = field(default_factory=dict)
+    """Provider's or model's allowance by name; models refer to it."""
     limits: Limits = field(default_factory=Limits)
     loaded_gb: float = 12.0
     """Bound on the weights that are kept in memory together, in gigabytes."""
@@ -126,6 +178,9 @@ class Catalog:
     models: Mapping[str, ModelEntry]
     adapters: Mapping[str, Mapping[str, AdapterEntry]]
     default_model: str
+    chains: Mapping[str, ChainEntry]
+    ensembles: Mapping[str, EnsembleEntry]
+    quotas: Mapping[str, Quota]
     limits: Limits
     loaded_gb: float
     missing: Mapping[str, tuple[str, ...]]
@@ -133,16 +188,33 @@ class Catalog:
     origins: Mapping[str, str]
     """Dotted key to the file that its value came from."""
 
+    def targets(self, name: str) -> tuple[Target, ...]:
+        """Return where requests to an id may go: one model, a chain's in order, or the members.
+
+        Raises:
+            ModelNotAllowedError: the catalog has no such model, adapter, chain or ensemble.
+        """
+        chain = self.chains.get(name)
+        if chain is not None:
+            found = [target for each in chain.models for target in self.targets(each)]
+            return tuple({target.id: target for target in found}.values())
+        ensemble = self.ensembles.get(name)
+        if ensemble is not None:
+            return tuple(self.resolve(each) for each in ensemble.models)
+        return (self.resolve(name),)
+
     def resolve(self, name: str) -> Target:
-        """Return what `MODEL` or `MODEL@VERSION` means.
+        """Return what `MODEL` or `MODEL@VERSION` means; of a chain or ensemble its first model.
 
         Raises:
             ModelNotAllowedError: the catalog has no such model or adapter.
         """
+        if name in self.chains or name in self.ensembles:
+            return self.targets(name)[0]
         model_id, _, version = name.partition("@")
         model = self.models.get(model_id)
         if model is None:
-            known = ", ".join(self.models)
+            known = ", ".join((*self.models, *self.chains, *self.ensembles))
             raise ModelNotAllowedError(f"no model named {model_id[:80]!r}; choose one of: {known}")
         if not version:
             return Target(model_id, model_id, model)
@@ -155,12 +227,13 @@ class Catalog:
         return Target(f"{model_id}@{version}", model_id, model, version, adapter)
 
     def ids(self) -> tuple[str, ...]:
-        """Return every id that `resolve` takes: models, then each one's adapters."""
-        return tuple(
+        """Return every id: models, each with its adapters, then chains and ensembles."""
+        models = (
             name
             for model_id in self.models
             for name in (model_id, *(f"{model_id}@{v}" for v in self.adapters.get(model_id, {})))
         )
+        return (*models, *self.chains, *self.ensembles)
 
 
 def located(path: str) -> Path:
@@ -168,13 +241,34 @@ def located(path: str) -> Path:
     return PROJECT / path
 
 
+def availability_of(catalog: Catalog, name: str) -> Availability:
+    """Say whether an id can answer now: a chain with one of its models, an ensemble with all."""
+    states = [availability(catalog, target) for target in catalog.targets(name)]
+    if name in catalog.chains:
+        return next((state for state in states if state.is_ready), states[0])
+    return next((state for state in states if not state.is_ready), states[0])
+
+
+def description_of(catalog: Catalog, name: str) -> str:
+    """Return what people are told an id is."""
+    ids = ", ".join(target.id for target in catalog.targets(name))
+    if name in catalog.chains:
+        return f"Chain: the first of {ids} that answers."
+    if name in catalog.ensembles:
+        return f"Ensemble: {ids} vote ({catalog.ensembles[name].vote})."
+    return catalog.resolve(name).model.description
+
+
 def availability(catalog: Catalog, target: Target) -> Availability:
     """Say whether the target can answer now, from this disk and environment alone."""
     if names := catalog.missing.get(target.model_id):
         return Availability(False, f"needs {' and '.join(names)}")
     model = target.model
-    if model.provider == "endpoint":
+    if model.provider in ("endpoint", "ollama"):
         return Availability(True)
+    if model.provider == "replay":
+        found = located(str(model.path)).is_file()
+        return Availability(found, "" if found else f"file {model.path} is not on this disk")
     if target.adapter and not located(target.adapter.path).is_dir():
         return Availability(False, f"adapter folder {target.adapter.path} is not on this disk")
     if model.path:

@@ -7,6 +7,7 @@ import difflib
 import os
 import re
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -14,7 +15,16 @@ from urllib.parse import urlsplit
 import yaml
 from pydantic import TypeAdapter, ValidationError
 
-from core.catalog import AdapterEntry, Catalog, CatalogFile, ModelEntry, Price
+from core.catalog import (
+    AdapterEntry,
+    Catalog,
+    CatalogFile,
+    ChainEntry,
+    EnsembleEntry,
+    ModelEntry,
+    Price,
+    Quota,
+)
 from core.errors import InputError
 from core.gateway.allow import Limits
 from core.settings import PROJECT, Settings
@@ -42,10 +52,14 @@ def load_catalog(settings: Settings) -> Catalog:
         _check_entry(model_id, entry, is_complete=not missing[model_id])
     for model_id in checked.adapters:
         _check_adapters(model_id, checked)
+    _check_routes(checked)
     catalog = Catalog(
         models=checked.models,
         adapters=checked.adapters,
         default_model=checked.default_model,
+        chains=checked.chains,
+        ensembles=checked.ensembles,
+        quotas=checked.quotas,
         limits=checked.limits,
         loaded_gb=checked.loaded_gb,
         missing=missing,
@@ -110,7 +124,10 @@ def _validated(raw: dict[str, Any]) -> CatalogFile:
 def _reason(kind: str, message: str, where: str) -> str:
     if kind not in ("unexpected_keyword_argument", "extra_forbidden"):
         return message[0].lower() + message[1:]
-    owners = (ModelEntry, CatalogFile, AdapterEntry, Price, Limits)
+    owners = (
+        *(ModelEntry, CatalogFile, AdapterEntry, Price, Limits),
+        *(ChainEntry, EnsembleEntry, Quota),
+    )
     known = sorted({name for owner in owners for name in owner.__dataclass_fields__})
     close = difflib.get_close_matches(where.rsplit(".", 1)[-1], known, n=1)
     return "unknown key" + (f"; did you mean {close[0]!r}?" if close else "")
@@ -123,6 +140,9 @@ def _check_entry(model_id: str, entry: ModelEntry, *, is_complete: bool) -> None
         raise InputError(f"catalog: {model_id!r}: context must be at least 2, got {entry.context}")
     if entry.provider == "local":
         _check_local(model_id, entry)
+    elif entry.provider == "replay":
+        if not entry.path:
+            raise InputError(f"catalog: replay {model_id!r} needs a path: the recorded file")
     elif is_complete and not (_is_address(entry.base_url) and entry.served_model):
         raise InputError(
             f"catalog: endpoint {model_id!r} needs base_url, which begins with http:// or "
@@ -149,6 +169,66 @@ def _check_local(model_id: str, entry: ModelEntry) -> None:
         raise InputError(f"catalog: {model_id!r} needs a revision: the commit to load from the Hub")
     if entry.path and os.path.isabs(entry.path) and not Path(entry.path).parent.exists():
         raise InputError(f"catalog: {model_id!r}: no folder {entry.path!r}")
+
+
+def _check_routes(checked: CatalogFile) -> None:
+    """Refuse chains and ensembles that lead nowhere, in circles, or under a taken name."""
+    for name in (*checked.chains, *checked.ensembles):
+        if name in checked.models or (name in checked.chains and name in checked.ensembles):
+            raise InputError(f"catalog: {name!r} names two things; rename one of them")
+    for name, chain in checked.chains.items():
+        _check_names(f"chains.{name}", chain.models, checked, least=1)
+        _check_chain(name, checked, ())
+    for name, ensemble in checked.ensembles.items():
+        _check_ensemble(f"ensembles.{name}", ensemble, checked)
+    _check_quotas(checked)
+
+
+def _check_quotas(checked: CatalogFile) -> None:
+    for model_id, entry in checked.models.items():
+        for quota in entry.quotas:
+            if quota not in checked.quotas:
+                raise InputError(f"catalog: models.{model_id}: there is no quota {quota!r}")
+    for name, limits in checked.quotas.items():
+        if any(value is not None and value < 1 for value in asdict(limits).values()):
+            raise InputError(f"catalog: quotas.{name}: every limit must be at least 1")
+
+
+def _check_ensemble(place: str, ensemble: EnsembleEntry, checked: CatalogFile) -> None:
+    _check_names(place, ensemble.models, checked, least=2)
+    for member in ensemble.models:
+        if member in checked.chains:
+            raise InputError(f"catalog: {place}: {member!r} is a chain; name models")
+    if not 0.0 <= ensemble.threshold < 1.0 or ensemble.deadline_s <= 0:
+        raise InputError(
+            f"catalog: {place}: threshold must be 0.0 to below 1.0, and deadline_s above 0"
+        )
+    for member, weight in ensemble.weights.items():
+        if member not in ensemble.models or not 0.0 <= weight <= 1.0:
+            raise InputError(
+                f"catalog: {place}: weights are accuracies of its models, 0.0 to 1.0; "
+                f"got {member!r}: {weight!r}"
+            )
+
+
+def _check_names(place: str, names: tuple[str, ...], checked: CatalogFile, least: int) -> None:
+    if len(names) < least or len(set(names)) < len(names):
+        raise InputError(f"catalog: {place}: name at least {least}, each once")
+    for name in names:
+        model_id, _, version = name.partition("@")
+        is_model = model_id in checked.models and (
+            not version or version in checked.adapters.get(model_id, {})
+        )
+        if not is_model and name not in checked.chains:
+            raise InputError(f"catalog: {place}: there is no model or chain {name!r}")
+
+
+def _check_chain(name: str, checked: CatalogFile, above: tuple[str, ...]) -> None:
+    if name in above:
+        raise InputError(f"catalog: chains go in a circle: {' -> '.join((*above, name))}")
+    for each in checked.chains[name].models:
+        if each in checked.chains:
+            _check_chain(each, checked, (*above, name))
 
 
 def _check_adapters(model_id: str, checked: CatalogFile) -> None:

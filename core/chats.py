@@ -35,6 +35,8 @@ class ChatOptions:
     params: GenerationParams
     system: str = ""
     tools: tuple[Tool, ...] = ()
+    filter: bool = False
+    """Cut meta-language out of the answers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,6 +192,8 @@ class _Draft:
 
     def take(self, delta: Delta) -> bool:
         """Add a delta; say whether it is time to show a frame."""
+        if delta.restart:
+            self._text = self._call_text = ""
         self._text += delta.text
         self._call_text += delta.call_text
         self._progress = delta.progress
@@ -219,6 +223,7 @@ def _request(
         params=options.params,
         caller=person.visitor,
         tools=options.tools,
+        filter=options.filter,
         is_admin=person.is_admin,
         trim_history=True,
         conversation_id=conversation_id,

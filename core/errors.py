@@ -14,6 +14,26 @@ AppError
 └── StorageError          saved data could not be read or written
 """
 
+from typing import Literal, get_args
+
+FailureKind = Literal[
+    "auth",
+    "quota",
+    "not_found",
+    "rate_limit_minute",
+    "rate_limit_day",
+    "context_too_long",
+    "content_filter",
+    "overloaded",
+    "timeout",
+    "connection",
+    "malformed",
+    "refused",
+]
+"""Why a model call failed. `quota`: no credit left, until a person acts. `refused`: the request
+itself is wrong, so every other attempt would fail too."""
+FAILURE_KINDS: tuple[FailureKind, ...] = get_args(FailureKind)
+
 
 class AppError(Exception):
     """Base of every error we raise on purpose; its text is shown to the user."""
@@ -22,6 +42,8 @@ class AppError(Exception):
     """Stable word for programs, in JSON errors."""
     status = 500
     """HTTP status that says the same."""
+    failure: FailureKind | None = None
+    """Set by providers: why the model call failed; None for every other error."""
 
 
 class InputError(AppError):

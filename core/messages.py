@@ -1,6 +1,5 @@
 """The values that flow: what is asked, what is generated, and what each answer carries."""
 
-import json
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -8,10 +7,14 @@ from threading import Event
 from typing import Literal
 
 from core.errors import InputError
+from core.reports import Reports
 
 Role = Literal["system", "user", "assistant", "tool"]
-FinishReason = Literal["stop", "length", "tool_calls", "content_filter", "cancelled"]
+FinishReason = Literal["stop", "length", "tool_calls", "content_filter", "cancelled", "abstained"]
+"""`abstained`: the members of an ensemble disagree, so there is no answer."""
 CacheState = Literal["hit", "miss", "bypass"]
+CacheUse = Literal["auto", "on", "off"]
+"""`auto`: greedy requests use the cache, sampled ones don't."""
 JsonValue = None | bool | int | float | str | Sequence["JsonValue"] | Mapping[str, "JsonValue"]
 JsonObject = Mapping[str, JsonValue]
 
@@ -134,10 +137,19 @@ class Usage:
 
     input_tokens: int | None
     output_tokens: int | None
+    cached_tokens: int | None = None
+    """Part of `input_tokens` that the provider read from its cache."""
+    cache_write_tokens: int | None = None
+    """Part of `input_tokens` that the provider wrote to its cache, which some charge extra."""
 
     def to_dict(self) -> dict[str, JsonValue]:
         """Return the usage as JSON."""
-        return {"input_tokens": self.input_tokens, "output_tokens": self.output_tokens}
+        return {
+            "input_tokens": self.input_tokens,
+            "output_tokens": self.output_tokens,
+            "cached_tokens": self.cached_tokens,
+            "cache_write_tokens": self.cache_write_tokens,
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,6 +198,8 @@ class Generation:
     route: str | None = None
     """How the model was chosen; None when the caller named it."""
     attempts: int = 1
+    """Calls that were sent to models, the one that answered included; 0 for a cache hit."""
+    reports: Reports = field(default_factory=Reports)
     dropped_messages: int = 0
     """Oldest messages left out to fit the context; 0 unless the caller asked for trimming."""
 
@@ -206,6 +220,7 @@ class Generation:
             "cache": self.cache,
             "route": self.route,
             "attempts": self.attempts,
+            **self.reports.to_dict(),
             "finish_reason": self.finish_reason,
             "dropped_messages": self.dropped_messages,
             "trace_id": self.trace_id,
@@ -227,6 +242,13 @@ class GenerationRequest:
     trim_history: bool = False
     """Leave out the oldest turns when the prompt exceeds the context, instead of refusing."""
     conversation_id: str | None = None
+    cache: CacheUse = "auto"
+    filter: bool = False
+    """Cut meta-language ("Let me first analyze...") out of the answer."""
+    json_mode: bool = False
+    """Answer with JSON, whatever its shape."""
+    schema: JsonObject | None = field(default=None, hash=False)
+    """JSON Schema that the answer must satisfy; implies JSON."""
     cancel: Event = field(default_factory=Event, compare=False)
     """Set it to end the generation within one token; what came so far is the answer."""
 
@@ -236,57 +258,30 @@ class Progress:
     """How far something slow before the first token is."""
 
     stage: str
-    """What happens, in words: "downloading", "loading"."""
+    """What happens, in words: "downloading", "loading", "waiting"."""
     done: int = 0
     total: int = 0
     """Same unit as `done` (bytes for downloads); 0 when unknown."""
+    detail: str = ""
+    """What else a person should know: the place in a queue, the expected wait."""
 
 
 @dataclass(frozen=True, slots=True)
 class Delta:
     """A piece of a stream: text, or progress before it, or at the end the whole generation.
 
-    The texts of all deltas together are the generation's text.
+    The texts of all deltas after the last restart are together the generation's text.
     """
 
     text: str = ""
     call_text: str = ""
     """Raw text of a tool call in the making; the finished calls come with the generation."""
     progress: Progress | None = None
+    restart: str = ""
+    """Why everything streamed so far is withdrawn: its model failed and another one begins."""
     generation: Generation | None = None
 
 
 def new_id() -> str:
     """Return a random id of 32 hexadecimal digits."""
     return uuid.uuid4().hex
-
-
-def tool_from_openai(value: JsonValue) -> Tool:
-    """Read a tool in OpenAI's shape.
-
-    Raises:
-        InputError: a part is missing or has the wrong type.
-    """
-    function = value.get("function") if isinstance(value, Mapping) else None
-    if not isinstance(function, Mapping) or not isinstance(function.get("name"), str):
-        raise InputError('each tool must be {"type": "function", "function": {"name": ..., ...}}')
-    name, parameters = str(function["name"]), function.get("parameters") or {}
-    description = function.get("description") or ""
-    if not isinstance(parameters, Mapping) or not isinstance(description, str):
-        raise InputError(f"tool {name!r}: parameters must be an object and description a text")
-    return Tool(name, description, parameters)
-
-
-def tools_from_json(text: str) -> tuple[Tool, ...]:
-    """Read a JSON list of tools in OpenAI's shape.
-
-    Raises:
-        InputError: the text is not such a list.
-    """
-    try:
-        value = json.loads(text)
-    except ValueError as error:
-        raise InputError(f"tools must be a JSON list: {error}") from error
-    if not isinstance(value, list):
-        raise InputError("tools must be a JSON list of tools in OpenAI's shape")
-    return tuple(tool_from_openai(item) for item in value)

@@ -74,6 +74,15 @@ def problem_of(error: AppError) -> Problem:
     return Problem(error.status, _error_body(str(error), kind, error.code, param), headers)
 
 
+def withdrawn(reason: str) -> Problem:
+    """Return what ends a stream whose model failed after it had begun.
+
+    What was streamed can't be taken back there, and two models' texts are never glued together.
+    """
+    text = f"{reason}; the answer stops here: ask again, without streaming to use the fallback"
+    return Problem(503, _error_body(text, "server_error", "STREAM_BROKEN"), {})
+
+
 def _error_body(message: str, kind: str, code: str, param: str | None = None) -> JsonObject:
     return {"error": {"message": message, "type": kind, "param": param, "code": code}}
 
@@ -182,7 +191,8 @@ def _indexed(index: int, call: ToolCall) -> JsonObject:
 def _finish_reason(generation: Generation) -> str:
     if generation.tool_calls:
         return "tool_calls"
-    return "stop" if generation.finish_reason == "cancelled" else generation.finish_reason
+    own = ("cancelled", "abstained")
+    return "stop" if generation.finish_reason in own else generation.finish_reason
 
 
 def _usage(usage: Usage) -> JsonObject | None:

@@ -20,9 +20,10 @@ from core.messages import (
     Role,
     Tool,
     ToolCall,
-    tool_from_openai,
 )
+from core.openai_options import AnswerOptions, answer_options
 from core.request_body import RequestError
+from core.tool_json import tool_from_openai
 
 T = TypeVar("T")
 
@@ -39,6 +40,8 @@ FIELDS = (
     "top_p",
     "seed",
     "stop",
+    "response_format",
+    "understudy",
 )
 HARMLESS = (
     "user",
@@ -59,7 +62,6 @@ NEUTRAL: Mapping[str, JsonValue] = {
     "presence_penalty": 0,
     "logit_bias": {},
     "modalities": ["text"],
-    "response_format": {"type": "text"},
 }
 """Fields of OpenAI's that we take with the one value that asks for nothing."""
 MESSAGE_FIELDS = ("role", "content", "name", "tool_calls", "tool_call_id")
@@ -82,6 +84,7 @@ class ChatRequest:
     messages: tuple[Message, ...]
     params: GenerationParams
     tools: tuple[Tool, ...]
+    options: AnswerOptions
     is_stream: bool
     has_usage: bool
     """Whether a stream ends with a chunk of the usage."""
@@ -104,6 +107,7 @@ def parse_chat(body: JsonObject, limits: Limits) -> ChatRequest:
         messages=tuple(_message(item, f"messages[{i}]") for i, item in enumerate(messages)),
         params=_params(given, limits.new_tokens),
         tools=_tools(given),
+        options=answer_options(given),
         is_stream=is_stream,
         has_usage=_has_usage(given, is_stream),
     )

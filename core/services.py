@@ -7,12 +7,18 @@ from core.catalog import Catalog
 from core.catalog_files import load_catalog
 from core.chats import Chats
 from core.gateway.allow import RateLimiter
+from core.gateway.breaker import Breaker
+from core.gateway.cache import AnswerCache
 from core.gateway.gateway import Gateway
+from core.gateway.governor import Governor
+from core.gateway.traffic import Traffic
 from core.observe import Ledger
 from core.pool import ModelPool
 from core.providers.base import Provider
 from core.providers.endpoint import EndpointProvider
 from core.providers.local import LocalProvider
+from core.providers.ollama import OllamaProvider
+from core.providers.replay import ReplayProvider
 from core.providers.weights import LoadedModel
 from core.settings import Settings
 from core.store import Conversations, Store, open_store
@@ -33,6 +39,7 @@ class Services:
 
     def close(self) -> None:
         """Free the weights and the database connections."""
+        self.gateway.traffic.cache.flush()
         self.pool.close()
         self.store.close()
 
@@ -51,8 +58,17 @@ def make_services(settings: Settings) -> Services:
     providers: Mapping[str, Provider] = {
         "local": LocalProvider(pool, settings.environment.get("HF_TOKEN")),
         "endpoint": EndpointProvider(settings.environment),
+        "ollama": OllamaProvider(settings.environment),
+        "replay": ReplayProvider(),
     }
-    gateway = Gateway(catalog, providers, RateLimiter(catalog.limits), ledger)
+    traffic = Traffic(
+        catalog=catalog,
+        providers=providers,
+        cache=AnswerCache(store),
+        governor=Governor(store, catalog.quotas),
+        breaker=Breaker(),
+    )
+    gateway = Gateway(traffic, RateLimiter(catalog.limits), ledger)
     conversations = Conversations(store)
     return Services(
         settings=settings,

@@ -3,10 +3,11 @@
 import asyncio
 import logging
 import threading
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import AsyncIterator, Callable, Generator, Iterator
 
 import anyio
 import anyio.to_thread
+from starlette.types import Receive, Scope, Send
 
 from core.errors import AppError
 from core.messages import Delta
@@ -80,3 +81,23 @@ class Running:
 
     def _post(self, delta: Delta | None) -> None:
         self._loop.call_soon_threadsafe(self._deltas.put_nowait, delta)
+
+
+class EventStream:
+    """An answer of server-sent events."""
+
+    HEADERS = (
+        (b"content-type", b"text/event-stream; charset=utf-8"),
+        (b"cache-control", b"no-store"),
+        (b"x-accel-buffering", b"no"),  # nginx would hold the events back.
+    )
+
+    def __init__(self, events: AsyncIterator[bytes]) -> None:
+        self._events = events
+
+    async def __call__(self, _scope: Scope, _receive: Receive, send: Send) -> None:
+        """Send each event as soon as it is there."""
+        await send({"type": "http.response.start", "status": 200, "headers": list(self.HEADERS)})
+        async for part in self._events:
+            await send({"type": "http.response.body", "body": part, "more_body": True})
+        await send({"type": "http.response.body", "body": b"", "more_body": False})

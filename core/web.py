@@ -11,10 +11,10 @@ from starlette.routing import Route
 
 from core.access import Access, AccessMiddleware
 from core.api import ApiServices, ModelStatus, api_routes
-from core.catalog import availability
 from core.errors import AppError, ForbiddenError, StorageError
 from core.login import login_routes
 from core.messages import JsonObject
+from core.model_states import model_states
 from core.services import Services
 from core.settings import VERSION
 from core.store import store_secret
@@ -40,6 +40,7 @@ def web_parts(services: Services, access: Access) -> dict[str, Any]:
         access=access,
         limits=services.catalog.limits,
         api_key=services.settings.api_key,
+        revive=lambda name: services.gateway.traffic.revive(services.catalog.resolve(name)),
         health=lambda: health(services),
     )
     export = Route("/conversations/export", export_endpoint(services, access), methods=["GET"])
@@ -54,19 +55,10 @@ def web_parts(services: Services, access: Access) -> dict[str, Any]:
 
 def model_statuses(services: Services) -> list[ModelStatus]:
     """Return every id of the catalog, and whether it can answer now."""
-    catalog, statuses = services.catalog, []
-    for name in catalog.ids():
-        target = catalog.resolve(name)
-        state = availability(catalog, target)
-        statuses.append(
-            ModelStatus(
-                id=name,
-                owned_by=target.model.provider,
-                ready=state.is_ready,
-                reason=state.reason,
-            )
-        )
-    return statuses
+    return [
+        ModelStatus(state.id, state.provider, state.is_ready, state.reason, state.to_dict())
+        for state in model_states(services.gateway.traffic)
+    ]
 
 
 def health(services: Services) -> JsonObject:

@@ -7,10 +7,11 @@ from typing import Any
 import gradio as gr
 from gradio.blocks import Block
 
-from core.catalog import Catalog, Target, availability, located
+from core.catalog import Catalog, Target, availability_of, description_of, located
 from core.chats import ChatOptions
 from core.errors import InputError
-from core.messages import GenerationParams, tools_from_json
+from core.messages import GenerationParams
+from core.tool_json import tools_from_json
 from tabs.bridge import handler
 
 DEFAULTS = GenerationParams()
@@ -27,6 +28,7 @@ class OptionWidgets:
     max_tokens: gr.Slider
     seed: gr.Number
     tools: gr.Textbox
+    filter: gr.Checkbox
 
     def all(self) -> set[Block]:
         """Return the widgets, as inputs of an event."""
@@ -50,21 +52,28 @@ class OptionWidgets:
         model, system = str(values[self.model] or ""), str(values[self.system] or "")
         tools = str(values[self.tools] or "")
         parsed = tools_from_json(tools) if tools.strip() else ()
-        return ChatOptions(model=model, params=params, system=system, tools=parsed)
+        return ChatOptions(
+            model=model,
+            params=params,
+            system=system,
+            tools=parsed,
+            filter=values[self.filter] is True,
+        )
 
 
 def model_choices(catalog: Catalog) -> list[tuple[str, str]]:
     """Return (label, id) of every model; the label says what is missing."""
-    states = {name: availability(catalog, catalog.resolve(name)) for name in catalog.ids()}
+    states = {name: availability_of(catalog, name) for name in catalog.ids()}
     return [(n if s.is_ready else f"{n} ({s.reason})", n) for n, s in states.items()]
 
 
 def model_line(catalog: Catalog, name: str) -> str:
     """Return what the page says of the chosen model."""
     target = catalog.resolve(name)
-    state = availability(catalog, target)
+    state = availability_of(catalog, name)
     status = "Ready." if state.is_ready else f"{state.reason[:1].upper()}{state.reason[1:]}."
-    return f"{target.model.description} {status} Context: {target.model.context:,} tokens."
+    about = description_of(catalog, name)
+    return f"{about} {status} Context: {target.model.context:,} tokens."
 
 
 def defaults_of(target: Target) -> tuple[str, str]:
@@ -102,6 +111,10 @@ def build_options(catalog: Catalog) -> OptionWidgets:
             tools=gr.Textbox(
                 tools, label="Tools", lines=4, max_lines=12, elem_id="tools",
                 info="A JSON list in OpenAI's shape; empty offers none.",
+            ),
+            filter=gr.Checkbox(
+                False, label="Cut announcements", elem_id="filter",
+                info='Removes sentences like "Let me first analyze..." (English and Portuguese).',
             ),
         )  # fmt: skip
 

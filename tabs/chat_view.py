@@ -59,6 +59,8 @@ def status_line(text: str, *, is_pending: bool = True) -> Entry:
 
 def progress_text(progress: Progress) -> str:
     """Return how far loading is, in words."""
+    if progress.detail:
+        return f"{progress.stage} for the provider's limit: {progress.detail}"
     if not progress.total:
         return f"{progress.stage} the model"
     done, total = progress.done / 1e9, progress.total / 1e9
@@ -74,8 +76,10 @@ def facts_line(generation: Generation) -> str:
         "length": "cut at the limit",
         "content_filter": "cut by the provider's filter",
         "cancelled": "stopped",
+        "abstained": "no answer: the members disagree",
     }
     notes = [ends[generation.finish_reason]] if generation.finish_reason in ends else []
+    notes += gateway_notes(generation)
     if dropped := generation.dropped_messages:
         notes.append(f"{dropped} oldest messages left out")
     return " · ".join(
@@ -89,6 +93,24 @@ def facts_line(generation: Generation) -> str:
             f"cost {cost(generation.cost_usd)}",
         ]
     )
+
+
+def gateway_notes(generation: Generation) -> list[str]:
+    """Return what the gateway did besides calling the model, in words."""
+    reports, notes = generation.reports, list[str]()
+    if generation.cache == "hit":
+        saved = reports.saved
+        notes.append(f"from the cache, saved {tokens(saved.tokens if saved else None)} tokens")
+    notes += [generation.route] if generation.route else []
+    if reports.ensemble:
+        notes.append(f"agreement {reports.ensemble.agreement:.0%}")
+    if generation.attempts > 1:
+        notes.append(f"{generation.attempts} calls")
+    waited = sum(attempt.waited_s for attempt in reports.tried)
+    notes += [f"waited {seconds(waited)} for the limit"] if waited >= 0.1 else []
+    if reports.guard and reports.guard.cuts:
+        notes.append(f"{len(reports.guard.cuts)} announcements cut")
+    return notes
 
 
 def seconds(value: float | None) -> str:

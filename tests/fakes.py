@@ -2,10 +2,17 @@
 
 import threading
 import time
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from core.catalog import Catalog, Target
 from core.errors import ModelNotAllowedError
+from core.gateway.allow import RateLimiter
+from core.gateway.breaker import Breaker
+from core.gateway.cache import AnswerCache
+from core.gateway.gateway import Gateway
+from core.gateway.governor import Governor
+from core.gateway.traffic import Traffic
 from core.messages import (
     Delta,
     FinishReason,
@@ -18,7 +25,23 @@ from core.messages import (
     Usage,
     new_id,
 )
-from core.providers.base import Completion, ProviderCall, ProviderEvent
+from core.observe import Ledger
+from core.providers.base import Completion, Provider, ProviderCall, ProviderEvent
+from core.store import Store
+
+
+def gateway_of(
+    catalog: Catalog, store: Store, providers: Mapping[str, Provider], ledger: Ledger | None = None
+) -> Gateway:
+    """Return a real gateway over these providers."""
+    traffic = Traffic(
+        catalog=catalog,
+        providers=providers,
+        cache=AnswerCache(store),
+        governor=Governor(store, catalog.quotas),
+        breaker=Breaker(),
+    )
+    return Gateway(traffic, RateLimiter(catalog.limits), ledger or Ledger(store))
 
 
 def generation_of(
@@ -108,6 +131,12 @@ class ScriptedProvider:
     calls: list[ProviderCall] = field(default_factory=list)
     closed: int = 0
     """How many streams were closed before their end."""
+    weights: str | None = None
+    """What the cache knows it by; None: nothing is cached."""
+
+    def identity(self, _target: Target) -> str | None:
+        """Return the weights' name."""
+        return self.weights
 
     def stream(self, call: ProviderCall) -> Generator[ProviderEvent, None, None]:
         """Generate what the script says, until it is cancelled."""

@@ -1,39 +1,45 @@
-"""The one way to a model: allow, call, trace."""
+"""The one way to a model: allow, route, cache, budget, call, guard, trace."""
 
-from collections.abc import Generator, Iterator, Mapping
-from contextlib import closing
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import replace
 
-from core.catalog import Catalog, Price, Target, availability
+from core.catalog import Target, availability
 from core.errors import ForbiddenError, InputError, UnavailableError
 from core.gateway.allow import RateLimiter, check_size, recent_messages
+from core.gateway.chain import ChainRun, route_of
+from core.gateway.guard.json_output import check_schema
+from core.gateway.members import Elected, elect
+from core.gateway.traffic import Traffic
 from core.messages import (
     Delta,
     Generation,
     GenerationRequest,
-    Progress,
-    ToolCall,
+    ModelRef,
+    Timings,
     Usage,
 )
 from core.observe import Ledger
-from core.providers.base import Completion, Provider, ProviderCall
-from core.tool_calls import CallSplitter, CallText
+from core.observe.ledger import SpanHandle
+from core.providers.base import Provider
+from core.reports import Reports
+
+PATIENCE_S = 30.0
+"""Longest wait for the budget of a model that was asked for by name, in seconds."""
 
 
 class Gateway:
     """Takes requests to the models of the catalog."""
 
-    def __init__(
-        self,
-        catalog: Catalog,
-        providers: Mapping[str, Provider],
-        limiter: RateLimiter,
-        ledger: Ledger,
-    ) -> None:
-        self._catalog = catalog
-        self._providers = providers
+    def __init__(self, traffic: Traffic, limiter: RateLimiter, ledger: Ledger) -> None:
+        self.traffic = traffic
+        self._catalog = traffic.catalog
         self._limiter = limiter
         self._ledger = ledger
+
+    def with_providers(self, change: Callable[[Provider], Provider]) -> "Gateway":
+        """Return a gateway that shares everything with this one but its providers."""
+        changed = {name: change(each) for name, each in self.traffic.providers.items()}
+        return Gateway(replace(self.traffic, providers=changed), self._limiter, self._ledger)
 
     def generate(self, request: GenerationRequest) -> Iterator[Delta]:
         """Yield the answer as it comes; the last delta carries the whole generation.
@@ -42,7 +48,7 @@ class Gateway:
 
         Raises:
             ModelNotAllowedError: the model or adapter is not in the catalog.
-            RateLimitError: the caller asked too often, or too much at once.
+            RateLimitError: the caller asked too often, or a provider's budget is used up.
             InputError: the request is too large or impossible.
             ForbiddenError: the model must be downloaded first, and the caller is no admin.
             UnavailableError: the model lacks a key, a server or its weights.
@@ -52,18 +58,18 @@ class Gateway:
         if request.trim_history:
             kept = recent_messages(request.messages, self._catalog.limits)
             request = replace(request, messages=kept)
-        target = self.check(request)
+        targets = self.check(request)
         self._limiter.admit(request.caller)
         with self._limiter.slot(request.caller):
-            yield from self._call(target, request, asked - len(request.messages))
+            yield from self._traced(targets, request, asked - len(request.messages))
 
-    def check(self, request: GenerationRequest) -> Target:
-        """Refuse what can't be answered, before any work or spend; return where it would go.
+    def check(self, request: GenerationRequest) -> tuple[Target, ...]:
+        """Refuse what can't be answered, before any work or spend; return where it may go.
 
         Raises:
             ModelNotAllowedError, InputError, ForbiddenError, UnavailableError: as `generate`.
         """
-        target = self._catalog.resolve(request.model)
+        targets = self._catalog.targets(request.model)
         limits = self._catalog.limits
         if not request.messages:
             raise InputError("there is no message to answer")
@@ -72,89 +78,95 @@ class Gateway:
             raise InputError(
                 f"max_tokens must be at most {limits.new_tokens}, got {request.params.max_tokens}"
             )
-        state = availability(self._catalog, target)
-        if not state.is_ready and not state.is_download:
-            raise UnavailableError(f"{target.id!r} {state.reason}")
-        if state.is_download and not request.is_admin:
-            raise ForbiddenError(f"{target.id!r} is {state.reason}; only an admin may start that")
-        return target
+        if request.schema is not None:
+            check_schema(request.schema)
+        return self._reachable(targets, request)
 
-    def _call(self, target: Target, request: GenerationRequest, left_out: int) -> Iterator[Delta]:
+    def _reachable(
+        self, targets: tuple[Target, ...], request: GenerationRequest
+    ) -> tuple[Target, ...]:
+        """Leave out what this caller may not start; refuse when nothing is left."""
+        states = {target.id: availability(self._catalog, target) for target in targets}
+        allowed = tuple(t for t in targets if request.is_admin or not states[t.id].is_download)
+        if not any(states[t.id].is_ready or states[t.id].is_download for t in allowed):
+            first = targets[0]
+            state = states[first.id]
+            if state.is_download:
+                raise ForbiddenError(
+                    f"{first.id!r} is {state.reason}; only an admin may start that"
+                )
+            raise UnavailableError(f"{first.id!r} {state.reason}")
+        return allowed
+
+    def _traced(
+        self, targets: tuple[Target, ...], request: GenerationRequest, left_out: int
+    ) -> Iterator[Delta]:
         trace = self._ledger.trace(
             "chat", caller=request.caller, conversation_id=request.conversation_id
         )
         with trace as traced, traced.span("generation", "generation") as span:
             span.set(
-                model=target.id,
+                model=request.model,
                 params=request.params.to_dict(),
                 input=[{"role": m.role, "text": m.text} for m in request.messages],
                 tools=[tool.name for tool in request.tools],
             )
-            answer = yield from self._stream(target, request)
-            generation = _generation(target, request, answer, traced.id)
+            run = self._vote if request.model in self._catalog.ensembles else self._chain
+            generation = yield from run(targets, request, span, traced.id)
             dropped = generation.dropped_messages + left_out
             generation = replace(generation, dropped_messages=dropped)
-            span.set(output=answer[0].text, **generation.facts())
+            span.set(output=generation.text, **generation.facts())
         yield Delta(generation=generation)
 
-    def _stream(
-        self, target: Target, request: GenerationRequest
-    ) -> Generator[Delta, None, tuple[Completion, CallText]]:
-        """Yield the provider's text and progress; return its completion, calls taken out."""
-        call = ProviderCall(
-            target=target,
-            messages=request.messages,
-            tools=request.tools,
-            params=request.params,
-            cancel=request.cancel,
-            trim_history=request.trim_history,
-        )
-        splitter = CallSplitter() if request.tools else None
-        content, calls = "", list[ToolCall]()
-        with closing(self._providers[target.model.provider].stream(call)) as events:
-            for event in events:
-                if isinstance(event, Completion):
-                    if splitter and (rest := splitter.flush()):
-                        content += rest
-                        yield Delta(text=rest)
-                    return event, CallText(content, (*event.tool_calls, *calls))
-                if isinstance(event, Progress):
-                    yield Delta(progress=event)
-                    continue
-                parts = splitter.push(event) if splitter else CallText(event, ())
-                content += parts.content
-                calls += parts.calls
-                if parts.content or parts.call_text:
-                    yield Delta(text=parts.content, call_text=parts.call_text)
-        raise AssertionError("a provider ends with a completion")
+    def _chain(
+        self,
+        targets: tuple[Target, ...],
+        request: GenerationRequest,
+        span: SpanHandle,
+        trace_id: str,
+    ) -> Generator[Delta, None, Generation]:
+        chain = self._catalog.chains.get(request.model)
+        patience_s = chain.patience_s if chain else PATIENCE_S
+        run = ChainRun(self.traffic, request, targets, patience_s)
+        answer = yield from run.run(span)
+        route = route_of(request.model, run.tried, answer)
+        made = answer.generation(request, trace_id, route, Reports(tried=tuple(run.tried)))
+        return replace(made, attempts=run.sent)
+
+    def _vote(
+        self,
+        targets: tuple[Target, ...],
+        request: GenerationRequest,
+        span: SpanHandle,
+        trace_id: str,
+    ) -> Generator[Delta, None, Generation]:
+        entry = self._catalog.ensembles[request.model]
+        elected = elect(self.traffic, request, entry, targets, span)
+        report = elected.report
+        reports = Reports(ensemble=report)
+        if elected.answer is None:
+            return _abstention(request, trace_id, elected)
+        if elected.answer.content:
+            yield Delta(text=elected.answer.content)
+        route = f"ensemble {request.model} -> {elected.answer.target.id} ({report.reason})"
+        made = elected.answer.generation(request, trace_id, route, reports)
+        return replace(made, attempts=elected.sent, cost_usd=elected.cost_usd)
 
 
-def _generation(
-    target: Target,
-    request: GenerationRequest,
-    answer: tuple[Completion, CallText],
-    trace_id: str,
-) -> Generation:
-    """Return the answer with its cost and where it came from."""
-    completion, parts = answer
-    is_call = bool(parts.calls) and completion.finish_reason == "stop"
+def _abstention(request: GenerationRequest, trace_id: str, elected: Elected) -> Generation:
+    """Return the answer that there is none: the members disagree."""
     return Generation(
-        text=parts.content,
-        tool_calls=parts.calls,
-        model=completion.model,
-        adapter=completion.adapter,
+        text="",
+        tool_calls=(),
+        model=ModelRef(request.model, None),
+        adapter=None,
         params=request.params,
-        usage=completion.usage,
-        timings=completion.timings,
-        cost_usd=_cost(target.model.price, completion.usage),
-        finish_reason="tool_calls" if is_call else completion.finish_reason,
+        usage=Usage(None, None),
+        timings=Timings(0.0, 0.0, None, max(m.total_s for m in elected.report.members), None),
+        cost_usd=elected.cost_usd,
+        finish_reason="abstained",
         trace_id=trace_id,
-        dropped_messages=completion.dropped_messages,
+        route=f"ensemble {request.model} abstained ({elected.report.reason})",
+        attempts=elected.sent,
+        reports=Reports(ensemble=elected.report),
     )
-
-
-def _cost(price: Price | None, usage: Usage) -> float | None:
-    if price is None or usage.input_tokens is None or usage.output_tokens is None:
-        return None
-    spent = usage.input_tokens * price.input_per_million
-    return (spent + usage.output_tokens * price.output_per_million) / 1e6

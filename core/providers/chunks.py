@@ -1,13 +1,21 @@
-"""The chunks of an OpenAI-compatible stream, checked and put together."""
+"""The chunks of a stream in OpenAI's shape, checked and put together.
+
+A count or a name that can't be right is unknown, not a failure: the answer itself still counts.
+"""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
+from typing import Annotated, Any
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import BeforeValidator, TypeAdapter, ValidationError
 
 from core.errors import GenerationError
 from core.messages import FinishReason, ToolCall, Usage, new_id
+from core.providers.base import failed
+
+MAX_COUNT = 10_000_000
+"""Tokens of one call beyond which a count is no count: no model reads as many."""
+MAX_NAME = 200
 
 FINISH_REASONS: Mapping[str, FinishReason] = {
     "stop": "stop",
@@ -18,6 +26,25 @@ FINISH_REASONS: Mapping[str, FinishReason] = {
     "content_filter": "content_filter",
 }
 """What servers say, in our words."""
+
+
+def _count(value: object) -> int | None:
+    """Return a count of tokens, or None for what can't be one."""
+    if not isinstance(value, int) or isinstance(value, bool):
+        return None
+    return value if 0 <= value <= MAX_COUNT else None
+
+
+def _name(value: object) -> str | None:
+    return value[:MAX_NAME] or None if isinstance(value, str) else None
+
+
+def _object(value: object) -> object:
+    return value if isinstance(value, Mapping) else None
+
+
+Count = Annotated[int | None, BeforeValidator(_count)]
+Name = Annotated[str | None, BeforeValidator(_name)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,9 +59,9 @@ class FunctionPiece:
 class CallPiece:
     """A piece of a tool call."""
 
-    index: int = 0
+    index: int | None = None
     id: str | None = None
-    function: FunctionPiece = field(default_factory=FunctionPiece)
+    function: FunctionPiece | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +69,8 @@ class Piece:
     """What one choice adds to the answer."""
 
     content: str | None = None
+    refusal: str | None = None
+    """Text of a model that declines to answer in the schema that was asked for."""
     tool_calls: tuple[CallPiece, ...] | None = None
 
 
@@ -49,24 +78,52 @@ class Piece:
 class Choice:
     """The one choice that we ask for; the chunk with the usage has none."""
 
-    delta: Piece = field(default_factory=Piece)
+    delta: Piece | None = None
     finish_reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PromptDetails:
+    """Which part of the prompt the server's own cache took."""
+
+    cached_tokens: Count = None
+    cache_write_tokens: Count = None
 
 
 @dataclass(frozen=True, slots=True)
 class Counts:
     """Tokens, as the server counted them."""
 
-    prompt_tokens: int | None = None
-    completion_tokens: int | None = None
+    prompt_tokens: Count = None
+    completion_tokens: Count = None
+    prompt_tokens_details: Annotated[PromptDetails | None, BeforeValidator(_object)] = None
+
+
+LooseCounts = Annotated[Counts | None, BeforeValidator(_object)]
+
+
+@dataclass(frozen=True, slots=True)
+class GroqPart:
+    """What Groq adds; some of its models count tokens only here."""
+
+    usage: LooseCounts = None
 
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
     """One event of the stream; what we don't use is left out."""
 
-    choices: tuple[Choice, ...] = ()
-    usage: Counts | None = None
+    choices: tuple[Choice, ...] | None = None
+    usage: LooseCounts = None
+    model: Name = None
+    x_groq: Annotated[GroqPart | None, BeforeValidator(_object)] = None
+    load_s: float = 0.0
+    """Seconds of loading the weights, where a server tells; not OpenAI's."""
+
+    @property
+    def counts(self) -> Counts | None:
+        """Return the tokens, wherever the server tells them."""
+        return self.usage or (self.x_groq.usage if self.x_groq else None)
 
 
 SHAPE = TypeAdapter(Chunk)
@@ -83,9 +140,12 @@ def parse_chunk(value: Any) -> Chunk:
         return SHAPE.validate_python(fields)
     except ValidationError as error:
         where = ".".join(str(part) for part in error.errors(include_url=False)[0]["loc"])
-        raise GenerationError(
-            f"the server's answer is malformed at {where or 'a chunk'}"
-        ) from error
+        raise malformed(f"the server's answer is malformed at {where or 'a chunk'}") from error
+
+
+def malformed(text: str) -> GenerationError:
+    """Return the error for an answer that is not what was agreed."""
+    return failed(GenerationError(text), "malformed")
 
 
 @dataclass(slots=True)
@@ -102,9 +162,11 @@ class Assembly:
 
     def __init__(self) -> None:
         self.text = ""
-        self.usage = Usage(None, None)
+        self.served_model: str | None = None
+        self.load_s = 0.0
         self.moments: list[float] = []
         """When each piece of the answer came."""
+        self._counts = Counts()
         self._reason: str | None = None
         self._calls: list[CallDraft] = []
         self._open: dict[int, CallDraft] = {}
@@ -115,16 +177,31 @@ class Assembly:
         """Whether the server has said why it ended."""
         return self._reason is not None
 
+    @property
+    def usage(self) -> Usage:
+        """The server's count; zero for a prompt, or for an answer that has text, is none."""
+        has_answer = bool(self.text or self._calls)
+        output = self._counts.completion_tokens
+        cached = self._counts.prompt_tokens_details or PromptDetails()
+        return Usage(
+            input_tokens=self._counts.prompt_tokens or None,
+            output_tokens=output or (None if has_answer else output),
+            cached_tokens=cached.cached_tokens,
+            cache_write_tokens=cached.cache_write_tokens,
+        )
+
     def take(self, chunk: Chunk, moment: float) -> str:
         """Add a chunk; return its text."""
-        if chunk.usage is not None:
-            self.usage = Usage(chunk.usage.prompt_tokens, chunk.usage.completion_tokens)
+        self._counts = chunk.counts or self._counts
+        self.served_model = self.served_model or chunk.model
+        self.load_s = self.load_s or chunk.load_s
         text = ""
-        for choice in chunk.choices[:1]:
-            text = choice.delta.content or ""
-            for piece in choice.delta.tool_calls or ():
+        for choice in (chunk.choices or ())[:1]:
+            delta = choice.delta or Piece()
+            text = delta.content or delta.refusal or ""
+            for piece in delta.tool_calls or ():
                 self._add_call(piece)
-            if text or choice.delta.tool_calls:
+            if text or delta.tool_calls:
                 self.moments.append(moment)
             self._reason = choice.finish_reason or self._reason
         self.text += text
@@ -137,13 +214,15 @@ class Assembly:
             GenerationError: the stream broke off, or its end is one we don't know.
         """
         if self._reason is None:
-            raise GenerationError("the server's answer broke off; try again")
+            raise malformed("the server's answer broke off; try again")
         reason = FINISH_REASONS.get(self._reason)
         if reason is None:
-            raise GenerationError(f"the server ended its answer with {self._reason[:40]!r}")
+            raise malformed(f"the server ended its answer with {self._reason[:40]!r}")
         if not all(call.name for call in self._calls):
-            raise GenerationError("the server's answer has a tool call without a name")
-        return "stop" if reason == "tool_calls" and not self._calls else reason
+            raise malformed("the server's answer has a tool call without a name")
+        if reason in ("stop", "tool_calls"):
+            return "tool_calls" if self._calls else "stop"
+        return reason
 
     def tool_calls(self) -> tuple[ToolCall, ...]:
         """Return the calls; one without arguments has none to give: an empty object."""
@@ -151,10 +230,11 @@ class Assembly:
 
     def _add_call(self, piece: CallPiece) -> None:
         """Add to the call at this index; some servers give every call the index 0, with new ids."""
-        draft = self._open.get(piece.index)
-        if draft is None or (piece.id and piece.function.name and piece.id != draft.id):
+        index, function = piece.index or 0, piece.function or FunctionPiece()
+        draft = self._open.get(index)
+        if draft is None or (piece.id and function.name and piece.id != draft.id):
             draft = CallDraft(piece.id or new_id())
-            self._open[piece.index] = draft
+            self._open[index] = draft
             self._calls.append(draft)
-        draft.name = draft.name or piece.function.name or ""
-        draft.arguments += piece.function.arguments or ""
+        draft.name = draft.name or function.name or ""
+        draft.arguments += function.arguments or ""

@@ -1,34 +1,31 @@
-"""Models behind an OpenAI-compatible server: Groq, OpenAI, Hugging Face, Ollama, vLLM, any other.
+"""Models behind an OpenAI-compatible server: Groq, OpenAI, Azure, Hugging Face, vLLM, any other.
 
-One connection for each call, closed with it; nothing is tried twice here. Only the server knows
-its tokenizer, so a conversation that is too long is refused by it and not trimmed.
+Only the server knows its tokenizer, so a conversation that is too long is refused by it and not
+trimmed.
 """
 
-import queue
-import time
-from collections.abc import Callable, Generator, Iterator, Mapping
-from concurrent.futures import Future
-from threading import Event
+from collections.abc import Generator, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from core.errors import GenerationError
-from core.messages import FinishReason, ModelRef, Timings, Usage
-from core.providers.base import Completion, ProviderCall, ProviderEvent
-from core.providers.chunks import Assembly, parse_chunk
+from core.catalog import Target
+from core.errors import AppError
+from core.gateway.cache_key import endpoint_identity
+from core.providers.base import ProviderCall, ProviderEvent
+from core.providers.chunks import malformed, parse_chunk
 from core.providers.endpoint_errors import app_error
+from core.providers.failures import Refusal, key_of, refusal_error
+from core.providers.network import Network, Put, arrived, opened
+from core.store.text import clean_json
 
 if TYPE_CHECKING:
+    from httpx2 import AsyncClient, Response
     from openai import AsyncOpenAI, AsyncStream
     from openai.types.chat import ChatCompletionChunk
 
-CONNECT_S = 10.0
-"""Longest wait for a connection."""
-SILENCE_S = 120.0
-"""Longest wait for the next bytes; a server that loads its model first is silent for long."""
-CANCEL_S = 0.05
-"""How often a wait looks whether the caller has cancelled."""
 NO_KEY = "none"
 """Sent to servers that need no key: the client insists on one."""
+SCHEMA_NAME = "answer"
 
 
 class EndpointProvider:
@@ -36,73 +33,109 @@ class EndpointProvider:
 
     def __init__(self, environment: Mapping[str, str]) -> None:
         self._environment = environment
+        self._network = Network()
 
     def stream(self, call: ProviderCall) -> Generator[ProviderEvent, None, None]:
         """Yield text as it comes and the completion last; closing it closes the connection.
 
         Raises:
-            InputError: the server refuses the request: wrong, or too long.
+            InputError: the server refuses the request: wrong, too long, or filtered.
             UnavailableError: the server is out of reach, overloaded, or refuses the key.
-            RateLimitError: the server's limits are reached.
+            ProviderLimitError: the server's limits are reached.
             GenerationError: the server began to answer and then failed.
         """
-        from anyio.from_thread import start_blocking_portal
+        key = key_of(call.target, self._environment)
+        # The client is imported here: it takes seconds, and would hold up the others' event loop.
+        yield from self._network.stream(call, _Reader(call, key, _body(call)).read)
 
-        key = self._environment.get(call.target.model.key_variable or "", "").strip()
-        chunks: queue.SimpleQueue[Any] = queue.SimpleQueue()
-        began = time.monotonic()
-        assembly = Assembly()
-        # The connection lives on an event loop of its own: there a wait for the server can be
-        # ended at any time, and its end closes the connection.
-        with start_blocking_portal() as portal:
-            reading = portal.start_task_soon(_read, call, key, chunks.put)
-            reading.add_done_callback(lambda _: chunks.put(None))
-            try:
-                for chunk in _until_cancelled(chunks, call.cancel):
-                    if text := assembly.take(parse_chunk(chunk), time.monotonic()):
-                        yield text
-                finish = _finish(call, assembly, reading)
-            finally:
-                reading.cancel()
-        yield _completion(call, assembly, finish, began)
+    def identity(self, target: Target) -> str | None:
+        """Return the server and the model's name there: other weights can't be noticed."""
+        return endpoint_identity(target)
+
+    def close(self) -> None:
+        """End all calls and close all connections."""
+        self._network.close()
 
 
-async def _read(call: ProviderCall, key: str, put: Callable[[object], None]) -> None:
-    """Put the chunks of the answer as they come.
+@dataclass(slots=True)
+class _Reader:
+    """Reads the answer to one call."""
 
-    Raises:
-        AppError: as `EndpointProvider.stream`.
-    """
+    call: ProviderCall
+    key: str
+    body: dict[str, Any]
+    has_begun: bool = False
+
+    async def read(self, http: "AsyncClient", put: Put) -> None:
+        """Put the chunks of the answer as they come.
+
+        Raises:
+            AppError: as `EndpointProvider.stream`.
+        """
+        import httpx2
+        import openai
+
+        from core.providers.bounded import http_error
+
+        target = self.call.target
+        try:
+            client = _client(self.call, self.key, http)
+            async with await client.chat.completions.create(**self.body, stream=True) as stream:
+                await self._check(stream.response)
+                put(opened(stream.response))
+                await self._put_all(stream, put)
+        except openai.OpenAIError as error:
+            raise app_error(error, target, self.key, has_begun=self.has_begun) from error
+        except httpx2.RequestError as error:
+            raise http_error(error, target, has_begun=self.has_begun) from error
+
+    async def _put_all(self, stream: "AsyncStream[ChatCompletionChunk]", put: Put) -> None:
+        try:
+            async for chunk in stream:
+                put(arrived(parse_chunk(chunk)))
+                self.has_begun = True
+        except (ValueError, RecursionError) as error:
+            raise malformed("the server's answer is malformed: no JSON") from error
+
+    async def _check(self, response: "Response") -> None:
+        """Refuse what is no stream; some servers send errors with a status of success."""
+        kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
+        if kind in ("text/html", "application/xhtml+xml"):
+            raise malformed(
+                f"{self.call.target.id!r} answers with a web page; check base_url in the catalog"
+            )
+        if kind == "application/json":
+            await response.aread()
+            raise _unstreamed(response, self.call, self.key)
+
+
+def _unstreamed(response: "Response", call: ProviderCall, key: str) -> AppError:
+    try:
+        body = response.json()
+    except (ValueError, RecursionError):
+        return malformed("the server's answer is malformed: no JSON")
+    if isinstance(body, dict) and body.get("error"):
+        return refusal_error(Refusal(None, body, response.headers), call.target, key)
+    return malformed(f"{call.target.id!r} does not stream its answer, though asked to")
+
+
+def _client(call: ProviderCall, key: str, http: "AsyncClient") -> "AsyncOpenAI":
+    """Return a client on our connections; it is never closed, for they are not its own."""
     import openai
 
-    try:
-        async with (
-            _client(call, key) as client,
-            await client.chat.completions.create(**_body(call), stream=True) as stream,
-        ):
-            await _put_all(stream, put)
-    except openai.OpenAIError as error:
-        raise app_error(error, call.target, key) from error
+    from core.providers.bounded import timeouts
 
-
-async def _put_all(
-    stream: "AsyncStream[ChatCompletionChunk]", put: Callable[[object], None]
-) -> None:
-    try:
-        async for chunk in stream:
-            put(chunk)
-    except ValueError as error:
-        raise GenerationError("the server's answer is malformed: no JSON") from error
-
-
-def _client(call: ProviderCall, key: str) -> "AsyncOpenAI":
-    import openai
-
-    return openai.AsyncOpenAI(
-        base_url=call.target.model.base_url,
-        api_key=key or NO_KEY,
-        max_retries=0,
-        timeout=openai.Timeout(SILENCE_S, connect=CONNECT_S),
+    model = call.target.model
+    shared: dict[str, Any] = {
+        "api_key": key or NO_KEY,
+        "max_retries": 0,
+        "timeout": timeouts(),
+        "http_client": http,
+    }
+    if model.api_version is None:
+        return openai.AsyncOpenAI(base_url=model.base_url, **shared)
+    return openai.AsyncAzureOpenAI(
+        azure_endpoint=str(model.base_url), api_version=model.api_version, **shared
     )
 
 
@@ -113,7 +146,7 @@ def _body(call: ProviderCall) -> dict[str, Any]:
     params = call.params
     body: dict[str, Any] = {
         "model": call.target.model.served_model,
-        "messages": [message.to_openai() for message in call.messages],
+        "messages": clean_json([message.to_openai() for message in call.messages]),
         "temperature": params.temperature,
         "top_p": params.top_p,
         "max_tokens": params.max_tokens,
@@ -126,52 +159,10 @@ def _body(call: ProviderCall) -> dict[str, Any]:
     if params.stop:
         body["stop"] = list(params.stop)
     if call.tools:
-        body["tools"] = [tool.to_openai() for tool in call.tools]
+        body["tools"] = clean_json([tool.to_openai() for tool in call.tools])
+    if call.response_schema is not None:
+        schema = {"name": SCHEMA_NAME, "schema": call.response_schema}
+        body["response_format"] = {"type": "json_schema", "json_schema": schema}
+    elif call.json_mode:
+        body["response_format"] = {"type": "json_object"}
     return body
-
-
-def _until_cancelled(chunks: "queue.SimpleQueue[Any]", cancel: Event) -> Iterator[Any]:
-    """Yield what comes until it ends with None, or the caller wants no more."""
-    while not cancel.is_set():
-        try:
-            chunk = chunks.get(timeout=CANCEL_S)
-        except queue.Empty:
-            continue
-        if chunk is None:
-            return
-        yield chunk
-
-
-def _finish(call: ProviderCall, assembly: Assembly, reading: "Future[None]") -> FinishReason:
-    """Say how the answer ended; raise what ended it otherwise."""
-    if call.cancel.is_set() and not assembly.is_finished:
-        return "cancelled"
-    if not call.cancel.is_set():
-        reading.result()
-    return assembly.finish()
-
-
-def _completion(
-    call: ProviderCall, assembly: Assembly, finish: FinishReason, began: float
-) -> Completion:
-    return Completion(
-        text=assembly.text,
-        model=ModelRef(call.target.model_id, None),
-        adapter=None,
-        usage=assembly.usage,
-        timings=_timings(assembly.moments, assembly.usage, began),
-        finish_reason=finish,
-        tool_calls=() if finish == "cancelled" else assembly.tool_calls(),
-    )
-
-
-def _timings(moments: list[float], usage: Usage, began: float) -> Timings:
-    decoding = moments[-1] - moments[0] if moments else 0.0
-    count = usage.output_tokens
-    return Timings(
-        load_s=0.0,
-        queue_s=0.0,
-        first_token_s=moments[0] - began if moments else None,
-        total_s=time.monotonic() - began,
-        tokens_per_s=(count - 1) / decoding if count and count > 1 and decoding > 0 else None,
-    )

@@ -4,6 +4,8 @@ A stop request ends a generation within one token. Requests for one model wait t
 requests for different models run side by side.
 """
 
+import hashlib
+import json
 import time
 from collections.abc import Generator
 from concurrent.futures import wait
@@ -11,15 +13,16 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from core.catalog import Target, located
-from core.errors import GenerationError
+from core.catalog import ModelEntry, Target, located
+from core.digests import FolderDigests
+from core.errors import GenerationError, StorageError
 from core.messages import ModelRef, Progress, Usage
 from core.pool import ModelPool
 from core.providers.base import Completion, ProviderCall, ProviderEvent
 from core.providers.generate import Job, read, submit
 from core.providers.hub import fetch_snapshot
-from core.providers.prompt import build_prompt
-from core.providers.weights import LoadedModel, load_folder
+from core.providers.prompt import PLAIN_TEMPLATE, build_prompt
+from core.providers.weights import LoadedModel, has_cuda, load_folder
 
 
 class LocalProvider:
@@ -30,6 +33,9 @@ class LocalProvider:
         self._hub_token = hub_token
         self._snapshots: dict[str, Path] = {}
         """Folders fetched so far by model, so that the Hub is asked once and not for each call."""
+        self._digests = FolderDigests()
+        self._setting: dict[str, str] | None = None
+        """What shapes all answers of this process."""
 
     def stream(self, call: ProviderCall) -> Generator[ProviderEvent, None, None]:
         """Yield text as it comes and the completion last; closing it cancels the call.
@@ -43,11 +49,46 @@ class LocalProvider:
         if not self._pool.has(target.model_id):
             yield Progress("loading")
         folder = yield from self._folder(target)
-        load = partial(load_folder, target.model_id, folder, target.model.precision)
+        load = partial(
+            load_folder, target.model_id, folder, target.model.precision, self._digests.of
+        )
         with self._pool.use(target.model_id, load) as model:
             adapter = _adapter(model, target)
             load_s = time.monotonic() - began
             yield from _generate(model, call, adapter, load_s)
+
+    def identity(self, target: Target) -> str | None:
+        """Return what the target's answers depend on besides the request, without loading it.
+
+        JSON text with the digests of weights, chat template and adapter, and how they are run. It
+        is read from the files as they are now; a model that is loaded may be older, and its
+        completions tell: `cache_key.comes_from`. None: not on this disk, or not readable.
+        """
+        folder = self._folder_here(target.model)
+        if folder is None:
+            return None
+        if self._setting is None:
+            template = hashlib.sha256(PLAIN_TEMPLATE.read_bytes()).hexdigest()
+            self._setting = {"device": "cuda" if has_cuda() else "cpu", "plain_template": template}
+        model, adapter = target.model, target.adapter
+        try:
+            # The model's own chat template is one of the folder's files.
+            weights = self._digests.of(folder)
+            changes = None if adapter is None else self._digests.of(located(adapter.path))
+        except StorageError:
+            return None
+        how = {"precision": model.precision, "context": model.context, **self._setting}
+        return json.dumps({"weights": weights, "adapter": changes, **how})
+
+    @staticmethod
+    def _folder_here(model: ModelEntry) -> Path | None:
+        """Return the model's folder if it is on this disk, complete or not."""
+        if model.path:
+            return located(model.path)
+        from huggingface_hub import try_to_load_from_cache
+
+        found = try_to_load_from_cache(str(model.hub), "config.json", revision=model.revision)
+        return Path(found).parent if isinstance(found, str) else None
 
     def _folder(self, target: Target) -> Generator[Progress, None, Path]:
         if target.model.path:

@@ -3,9 +3,12 @@
 import gc
 import json
 import logging
+import sys
 import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from glob import glob
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +21,8 @@ if TYPE_CHECKING:
 
 DAMAGE = (OSError, ValueError, KeyError, RuntimeError, TypeError, AttributeError)
 """What the libraries raise over files that are not what they should be."""
+GPU_DRIVERS = ("/dev/nvidia*", "/dev/nvmap", "/dev/kfd", "/dev/dxg")
+"""What Linux has where PyTorch could find CUDA or ROCm, also within WSL."""
 SMALL_MODEL = 50_000_000
 """Parameters below which one thread is faster than two (gateway_and_engines 2.4)."""
 
@@ -65,8 +70,24 @@ class LoadedModel:
             return self.adapters[version]
 
 
-def load_folder(name: str, folder: Path, precision: Precision) -> LoadedModel:
+def has_cuda() -> bool:
+    """Say whether models run on a GPU here; PyTorch is imported only where there may be one."""
+    if sys.platform == "linux" and not any(glob(pattern) for pattern in GPU_DRIVERS):
+        return False
+    import torch
+
+    return torch.cuda.is_available()
+
+
+def load_folder(
+    name: str,
+    folder: Path,
+    precision: Precision,
+    digest_of: Callable[[Path], str] = folder_digest,
+) -> LoadedModel:
     """Load a model folder: safetensors only, no code from the folder is run.
+
+    `digest_of` is asked once the weights are loaded.
 
     Raises:
         UnavailableError: the folder is missing, damaged or incomplete.
@@ -97,7 +118,7 @@ def load_folder(name: str, folder: Path, precision: Precision) -> LoadedModel:
         initializer=torch.set_num_threads,
         initargs=(threads,),
     )
-    return LoadedModel(model, tokenizer, folder_digest(folder), owner, {}, threading.Lock())
+    return LoadedModel(model, tokenizer, digest_of(folder), owner, {}, threading.Lock())
 
 
 def _reason(error: Exception) -> str:
@@ -143,7 +164,8 @@ def _dtype(precision: Precision, *, cuda: bool) -> Any:
 
     if precision == "auto":
         return "auto" if cuda else torch.float32
-    return torch.bfloat16 if precision == "bf16" or cuda else torch.float32
+    is_half = precision == "bf16" or (cuda and precision in ("nf4", "int8"))
+    return torch.bfloat16 if is_half else torch.float32
 
 
 def _quantization(precision: Precision, *, cuda: bool) -> Any:

@@ -18,6 +18,7 @@ from core.messages import (
     ToolCall,
     Usage,
 )
+from core.reports import Reports
 from core.store.tables import corrections, feedback, messages
 
 Part = TypeVar("Part")
@@ -139,7 +140,10 @@ def generation_from_facts(facts: Mapping[str, Any], message: Message) -> Generat
     Raises:
         StorageError: a key is missing or unknown.
     """
-    _check_keys(Generation, facts)
+    names = {field.name for field in fields(Reports)}
+    own = {key: value for key, value in facts.items() if key not in names}
+    reports = {key: value for key, value in facts.items() if key in names}
+    _check_keys(Generation, own)
     try:
         adapter, params = facts["adapter"], facts["params"]
         parts = {
@@ -148,8 +152,9 @@ def generation_from_facts(facts: Mapping[str, Any], message: Message) -> Generat
             "params": _build(GenerationParams, {**params, "stop": tuple(params["stop"])}),
             "usage": _build(Usage, facts["usage"]),
             "timings": _build(Timings, facts["timings"]),
+            "reports": Reports.from_dict(reports) if reports else Reports(),
         }
-        return Generation(**{**facts, **parts}, text=message.text, tool_calls=message.tool_calls)
+        return Generation(**{**own, **parts}, text=message.text, tool_calls=message.tool_calls)
     except (KeyError, TypeError) as error:
         raise StorageError(f"a stored generation cannot be read: {error}") from error
 

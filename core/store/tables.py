@@ -1,7 +1,9 @@
 """The tables as the code sees them; `migrations/` is what creates and changes them.
 
 Texts that people or models wrote stand in `messages`, `corrections`, `feedback.reason`,
-`conversations.title`, `spans.input` and `spans.output`, and nowhere else.
+`conversations.title`, `spans.input`, `spans.output` and `cached_answers.value`, and nowhere else.
+Deleting a conversation leaves the cached answers: they belong to no visitor, hold no prompt, and
+go when they are too old.
 """
 
 from datetime import UTC, datetime
@@ -142,4 +144,51 @@ spans = Table(
     Column("input", JSON(none_as_null=True)),
     Column("output", JSON(none_as_null=True)),
     Column("attributes", JSON, nullable=False),
+)
+
+cached_answers = Table(
+    "cached_answers",
+    metadata,
+    Column("key", Text, primary_key=True),
+    Column("value", LargeBinary, nullable=False),
+    Column("checksum", Text, nullable=False),
+    Column("created_at", UtcTime, nullable=False),
+    Column("used_at", UtcTime, nullable=False),
+    Index("cached_answers_by_use", "used_at"),
+    Index("cached_answers_by_age", "created_at"),
+)
+
+cache_totals = Table(
+    "cache_totals",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("clears", BigInteger, nullable=False),
+    Column("hits", BigInteger, nullable=False),
+    Column("misses", BigInteger, nullable=False),
+    Column("saved_tokens", BigInteger, nullable=False),
+    Column("saved_usd", Float),
+)
+
+budget_buckets = Table(
+    "budget_buckets",
+    metadata,
+    Column("owner", Text, primary_key=True),
+    Column("unit", Text, primary_key=True),
+    Column("window_s", Integer, primary_key=True, autoincrement=False),
+    Column("capacity", Float, nullable=False),
+    Column("used", Float, nullable=False),
+    Column("at", Float, nullable=False),
+    Column("serial", BigInteger, nullable=False),
+    Column("synced_at", Float),
+)
+
+budget_closures = Table(
+    "budget_closures",
+    metadata,
+    Column("key", Text, primary_key=True),
+    Column("closed_until", Float, nullable=False),
+    Column("is_day", Boolean, nullable=False),
+    Column("is_dead", Boolean, nullable=False),
+    Column("strikes", Integer, nullable=False),
+    Column("reason", Text, nullable=False),
 )

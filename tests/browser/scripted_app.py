@@ -8,6 +8,7 @@ from collections.abc import Generator
 from dataclasses import replace
 
 from app import launch
+from core.catalog import Target
 from core.chats import Chats
 from core.gateway.allow import RateLimiter
 from core.gateway.gateway import Gateway
@@ -24,6 +25,10 @@ HOSTILE = (
 
 class Scripted:
     """Says something hostile when asked "hostile", else counts slowly until it is stopped."""
+
+    def identity(self, _: Target) -> str | None:
+        """Keep its answers out of the cache."""
+        return None
 
     def stream(self, call: ProviderCall) -> Generator[ProviderEvent, None, None]:
         """Yield the script."""
@@ -48,8 +53,8 @@ class Scripted:
 
 if __name__ == "__main__":
     services = make_services(Settings.from_env(os.environ))
-    limiter = RateLimiter(services.catalog.limits)
-    gateway = Gateway(services.catalog, {"local": Scripted()}, limiter, services.ledger)
+    traffic = replace(services.gateway.traffic, providers={"local": Scripted()})
+    gateway = Gateway(traffic, RateLimiter(services.catalog.limits), services.ledger)
     chats = Chats(gateway, services.conversations)
     scripted = replace(services, gateway=gateway, chats=chats)
     launch(scripted, Namespace(host="127.0.0.1", port=int(sys.argv[-1]), share=False))

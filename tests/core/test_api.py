@@ -17,9 +17,9 @@ from core.access import Access, AccessMiddleware
 from core.api import ApiServices, Gateway, ModelStatus, api_routes
 from core.errors import GenerationError, InputError, RateLimitError, UnavailableError
 from core.gateway.allow import Limits
-from core.messages import GenerationParams, JsonObject, Message, ToolCall
+from core.messages import Delta, GenerationParams, JsonObject, Message, ToolCall
 from core.openai_shapes import FIELDS, HARMLESS, NEUTRAL, parse_chat
-from tests.fakes import EchoGateway, FailingGateway, ScriptedGateway
+from tests.fakes import EchoGateway, FailingGateway, ScriptedGateway, generation_of
 from tests.serving import serve
 
 KEY = "sk-a-key"
@@ -56,6 +56,7 @@ class Setup:
     api_key: str | None = None
     admin_token: str | None = TOKEN
     trust_loopback: bool = False
+    revived: list[str] = field(default_factory=list)
     health: Callable[[], JsonObject] = healthy
     models: Callable[[], list[ModelStatus]] = some_models
 
@@ -67,6 +68,7 @@ class Setup:
             access=access,
             limits=self.limits,
             api_key=self.api_key,
+            revive=self.revived.append,
             health=self.health,
         )
         middleware = [Middleware(AccessMiddleware, access=access)]
@@ -394,7 +396,6 @@ def user(content) -> dict:
         ({"n": True}, "n"),
         ({"logprobs": True}, "logprobs"),
         ({"presence_penalty": 0.5}, "presence_penalty"),
-        ({"response_format": {"type": "json_object"}}, "response_format"),
         ({"temprature": 1}, "temprature"),
     ],
 )
@@ -571,3 +572,72 @@ def test_any_change_of_a_request_is_answered(client, change, message):
 def test_any_bytes_are_answered(client, body):
     answer = client.post(CHAT, content=body, headers={"content-type": "application/json"})
     assert answer.status_code == 400
+
+
+# The gateway's own
+
+
+def test_our_settings_and_the_format_reach_the_gateway():
+    gateway, schema = ScriptedGateway(['{"n": 1}']), {"type": "object"}
+    with official(gateway=gateway) as client:
+        client.chat.completions.create(
+            model="lead",
+            messages=[{"role": "user", "content": "x"}],
+            response_format={"type": "json_schema", "json_schema": {"name": "n", "schema": schema}},
+            extra_body={"understudy": {"cache": "off", "filter": True}},
+        )
+    (request,) = gateway.requests
+    assert (request.cache, request.filter) == ("off", True)
+    assert (request.json_mode, request.schema) == (True, schema)
+
+
+@pytest.mark.parametrize(
+    "field",
+    [
+        {"understudy": {"cache": "sometimes"}},
+        {"understudy": {"filter": "yes"}},
+        {"understudy": {"base_url": "http://127.0.0.1:1/v1"}},
+        {"understudy": []},
+        {"response_format": {"type": "xml"}},
+        {"response_format": {"type": "json_schema"}},
+        {"response_format": {"type": "json_schema", "json_schema": {"schema": 1}}},
+        {"base_url": "http://127.0.0.1:1/v1"},
+    ],
+)
+def test_settings_that_do_not_exist_are_refused(field):
+    body = {"model": "lead", "messages": [{"role": "user", "content": "x"}], **field}
+    with raw(gateway=ScriptedGateway()) as client:
+        refused(client.post("/v1/chat/completions", json=body), 400)
+
+
+@dataclass
+class FallingGateway:
+    """Answers with a second model after the first one failed midway."""
+
+    def generate(self, request):
+        yield Delta(text="Half of")
+        yield Delta(restart="'a' is down")
+        yield Delta(text="All of it.")
+        yield Delta(generation=generation_of(request, "All of it."))
+
+
+def ask(client, **more):
+    body = {"model": "lead", "messages": [{"role": "user", "content": "x"}], **more}
+    return client.post("/v1/chat/completions", json=body)
+
+
+def test_a_stream_whose_model_failed_ends_with_an_error_and_no_second_text():
+    with raw(gateway=FallingGateway()) as client:
+        *_, last = events(ask(client, stream=True).text)
+        whole = ask(client).json()
+    assert json.loads(last)["error"]["code"] == "STREAM_BROKEN"
+    assert whole["choices"][0]["message"]["content"] == "All of it."
+
+
+def test_only_an_admin_revives_a_model():
+    revived = []
+    with raw(gateway=ScriptedGateway(), revived=revived) as client:
+        refused(client.post("/v1/models/lead/revive"), 403, "FORBIDDEN")
+        answer = client.post("/v1/models/lead/revive", headers={"authorization": f"Bearer {TOKEN}"})
+    assert answer.json() == {"revived": "lead"}
+    assert revived == ["lead"]

@@ -7,12 +7,9 @@ import pytest
 from core.catalog_files import load_catalog
 from core.chats import ChatOptions, Chats, Frame, Person
 from core.errors import GenerationError, InputError, ModelNotAllowedError, NotFoundError
-from core.gateway.allow import RateLimiter
-from core.gateway.gateway import Gateway
 from core.messages import GenerationParams
-from core.observe import Ledger
 from core.store import Conversations, open_store
-from tests.fakes import ScriptedProvider
+from tests.fakes import ScriptedProvider, gateway_of
 
 ADA, EVE = Person("ada"), Person("eve")
 OPTIONS = ChatOptions("m", GenerationParams(max_tokens=20), system="Be kind.")
@@ -47,8 +44,7 @@ def setup(settings, write_catalog):
     provider = ScriptedProvider()
     with closing(open_store(settings.database_url)) as store:
         catalog = load_catalog(settings)
-        limiter = RateLimiter(catalog.limits)
-        gateway = Gateway(catalog, {"endpoint": provider}, limiter, Ledger(store))
+        gateway = gateway_of(catalog, store, {"endpoint": provider})
         conversations = Conversations(store)
         yield Setup(Chats(gateway, conversations), conversations, provider)
 

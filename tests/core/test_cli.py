@@ -88,7 +88,6 @@ def test_models_says_what_is_in_force_and_from_where(core, tmp_path):
     assert tiny["values"]["context"] == {"value": CONTEXT, "from": str(tmp_path / "catalog.yaml")}
     assert (groq["status"], groq["is_ready"]) == ("needs GROQ_API_KEY", False)
     assert groq["values"]["base_url"]["from"].endswith("assets/catalog.yaml")
-    assert not (tmp_path / "understudy.db").exists()
 
 
 def test_an_answer_is_one_object_and_progress_goes_to_stderr_and_is_traced(program, core):
@@ -130,7 +129,7 @@ def test_for_people_the_answer_is_on_stdout_and_the_figures_are_not(core):
     lines = done.stderr.splitlines()
     assert lines[0] == "loading ..."
     assert lines[-1].startswith("[tiny, ")
-    assert lines[-1].endswith("cost unknown]")
+    assert lines[-1].endswith("cost unknown, cache miss]")
     assert len(lines) == 2
 
 

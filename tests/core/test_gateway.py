@@ -12,8 +12,7 @@ from core.errors import (
     RateLimitError,
     UnavailableError,
 )
-from core.gateway.allow import Limits, RateLimiter
-from core.gateway.gateway import Gateway
+from core.gateway.allow import Limits
 from core.messages import (
     GenerationParams,
     GenerationRequest,
@@ -25,7 +24,7 @@ from core.messages import (
 )
 from core.observe import Ledger
 from core.store import open_store
-from tests.fakes import ScriptedProvider
+from tests.fakes import ScriptedProvider, gateway_of
 
 FAR = {
     "provider": "endpoint",
@@ -54,8 +53,7 @@ class Setup:
         self.provider = provider
         self.ledger = Ledger(store)
         catalog = replace(catalog, limits=limits)
-        providers = {"endpoint": provider}
-        self.gateway = Gateway(catalog, providers, RateLimiter(limits), self.ledger)
+        self.gateway = gateway_of(catalog, store, {"endpoint": provider}, self.ledger)
 
     def answer(self, **changes):
         *_, last = self.gateway.generate(request(**changes))
@@ -63,7 +61,7 @@ class Setup:
 
     def span(self):
         (summary,) = self.ledger.list(10)
-        (span,) = self.ledger.show(summary.id).spans
+        span, self.attempt, *_ = self.ledger.show(summary.id).spans
         return summary, span
 
 
@@ -149,7 +147,7 @@ def test_a_finished_request_is_traced_with_its_facts(make):
     assert summary.conversation_id == "c" * 32
     assert span.input == [{"role": "user", "text": "Who sits where?"}]
     assert span.output == "Good evening."
-    assert span.attributes["usage"] == {"input_tokens": 12, "output_tokens": 3}
+    assert span.attributes["usage"] == Usage(12, 3).to_dict()
     assert span.attributes["model"] == {"id": "m", "digest": "sha256:0123"}
     assert span.attributes["tools"] == ["f"]
     assert span.attributes["finish_reason"] == "stop"
@@ -204,7 +202,8 @@ def test_calls_within_the_text_are_taken_out(make):
     assert (call.name, call.arguments) == ("f", '{"x": 1}')
     assert last.generation.text == "".join(d.text for d in deltas) == "Let me see.\nDone."
     assert last.generation.finish_reason == "tool_calls"
-    assert setup.span()[1].output == "".join(pieces)
+    assert setup.span()[1].output == last.generation.text
+    assert setup.attempt.output == "".join(pieces), "the trace keeps what the model wrote"
 
 
 def test_without_tools_nothing_is_taken_out(make):

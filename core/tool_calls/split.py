@@ -1,16 +1,9 @@
-"""Tool calls in a completion's text: the tagged ones, and what can be found anyhow.
-
-Raw and repaired are kept apart: `split_calls` reads `<tool_call>` tags with valid JSON inside,
-as the template writes them; `find_calls` also reads calls from prose, code fences and broken
-tags, for measuring how many wrong answers hold the right call.
-"""
+"""Tool calls as the template writes them: valid JSON in `<tool_call>` tags; a stream or a whole."""
 
 import json
-import re
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from core.messages import JsonObject, JsonValue, ToolCall, new_id
+from core.messages import JsonValue, ToolCall, new_id
 
 OPEN_TAG, CLOSE_TAG = "<tool_call>", "</tool_call>"
 MAX_CALL_CHARACTERS = 20_000
@@ -53,7 +46,7 @@ class CallSplitter:
                 text = before.rstrip()
                 content += self._text(text)
                 self._gap, call_text = before[len(text) :], self._held
-            elif (call := _call(_json(before))) is not None:
+            elif (call := call_of(json_of(before))) is not None:
                 calls.append(call)
                 self._is_after_call = True
             else:
@@ -97,33 +90,8 @@ def _uncertain(text: str) -> int:
     return len(text) - len(text.rstrip())
 
 
-def find_calls(text: str, names: Sequence[str]) -> tuple[ToolCall, ...]:
-    """Return every call that the text holds in any dress, in order.
-
-    A call is a JSON object with `name` and `arguments`, or any other JSON object that follows
-    the name of an offered tool.
-    """
-    found: list[ToolCall] = []
-    end = 0
-    for start, stop, value in _objects(text):
-        call = _call(value)
-        if call is None:
-            spoken = [m for name in names for m in _words(name).finditer(text, end, start)]
-            if spoken:
-                nearest = max(spoken, key=lambda match: match.end())
-                call = _call({"name": nearest[0], "arguments": value})
-        if call is not None:
-            found.append(call)
-            end = stop
-    return tuple(found)
-
-
-def same_call(call: ToolCall, name: str, arguments: JsonObject) -> bool:
-    """Say whether the call has this name and, key order aside, these arguments."""
-    return call.name == name and _json(call.arguments) == arguments
-
-
-def _json(text: str) -> JsonValue:
+def json_of(text: str) -> JsonValue:
+    """Return the JSON value of a call's text; None when it is too long or no JSON."""
     if len(text) > MAX_CALL_CHARACTERS:
         return None
     try:
@@ -133,7 +101,8 @@ def _json(text: str) -> JsonValue:
     return value
 
 
-def _call(value: JsonValue) -> ToolCall | None:
+def call_of(value: JsonValue) -> ToolCall | None:
+    """Return an object of exactly `name` and `arguments` as a call; None for any other value."""
     if not isinstance(value, dict) or set(value) - {"name", "arguments"}:
         return None
     name, arguments = value.get("name"), value.get("arguments")
@@ -144,21 +113,3 @@ def _call(value: JsonValue) -> ToolCall | None:
     except ValueError:  # NaN and Infinity, which Python reads but JSON does not have.
         return None
     return ToolCall(new_id(), name, text)
-
-
-def _words(name: str) -> re.Pattern[str]:
-    """Match the name as a whole, not inside of a longer one."""
-    return re.compile(rf"(?<!\w){re.escape(name)}(?!\w)")
-
-
-def _objects(text: str) -> Iterator[tuple[int, int, JsonObject]]:
-    """Yield the outermost parseable JSON objects with their places; broken openings are skipped."""
-    decoder = json.JSONDecoder()
-    position = 0
-    while (start := text.find("{", position)) >= 0:
-        try:
-            value, position = decoder.raw_decode(text, start)
-        except (ValueError, RecursionError):
-            position = start + 1
-            continue
-        yield start, position, value
