@@ -26,8 +26,12 @@ NAMES = {
     "input_layernorm": "attn_norm",
     "post_attention_layernorm": "ffn_norm",
 }
-TAGS = ("{%- generation %}", "{%- endgeneration %}")
-"""Of training alone; llama.cpp's templates do not know them."""
+UNKNOWN = {
+    "{%- generation %}": "",
+    "{%- endgeneration %}": "",
+    "(f.parameters | default({}))": "f.parameters",
+}
+"""What llama.cpp's templates do not know: tags of training alone, and defaults of objects."""
 
 
 def tensors(path: Path) -> dict[str, np.ndarray]:
@@ -96,7 +100,7 @@ def convert(folder: Path, target: Path) -> None:
 def add_tokenizer(writer: GGUFWriter, folder: Path, config: dict) -> None:
     """Add vocabulary, merges and chat template."""
     tokenizer = json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))
-    ids = {token: number for token, number in tokenizer["model"]["vocab"].items()}
+    ids = dict(tokenizer["model"]["vocab"])
     kinds = dict.fromkeys(ids.values(), TokenType.NORMAL)
     for added in tokenizer["added_tokens"]:
         ids[added["content"]] = added["id"]
@@ -113,8 +117,8 @@ def add_tokenizer(writer: GGUFWriter, folder: Path, config: dict) -> None:
     writer.add_pad_token_id(config["pad_token_id"])
     writer.add_add_bos_token(False)
     template = (folder / "chat_template.jinja").read_text(encoding="utf-8")
-    for tag in TAGS:
-        template = template.replace(tag, "")
+    for theirs, ours in UNKNOWN.items():
+        template = template.replace(theirs, ours)
     writer.add_chat_template(template)
 
 

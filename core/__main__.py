@@ -119,7 +119,7 @@ def _request(args: argparse.Namespace, catalog: Catalog) -> GenerationRequest:
         caller="cli",
         tools=_tools(args, entry.tools),
         is_admin=True,
-        cache=args.cache,
+        cache="off" if args.record else args.cache,  # A cached answer would not be recorded.
         filter=args.filter,
     )
 

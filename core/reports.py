@@ -31,6 +31,9 @@ class GuardReport:
     """Repairs that made the text the JSON it was meant to be."""
     asked_again: bool = False
     """Whether the model was asked a second time, with the errors of its first answer."""
+    repaired_calls: tuple[str, ...] = ()
+    """Tool calls in the wrong dress, each as JSON with name and arguments; the answer's own calls
+    are only what the model wrote rightly."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +87,10 @@ class Reports:
             tried=tuple(Attempt(**each) for each in value["tried"]),
             guard=guard
             and GuardReport(
-                tuple(guard["cuts"]), tuple(guard["repairs"]), bool(guard["asked_again"])
+                cuts=tuple(guard["cuts"]),
+                repairs=tuple(guard["repairs"]),
+                asked_again=bool(guard["asked_again"]),
+                repaired_calls=tuple(guard["repaired_calls"]),
             ),
             ensemble=votes
             and VoteReport(

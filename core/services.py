@@ -38,8 +38,8 @@ class Services:
     chats: Chats
 
     def close(self) -> None:
-        """Free the weights and the database connections."""
-        self.gateway.traffic.cache.flush()
+        """Free the weights, and the connections to servers and the database."""
+        self.gateway.traffic.close()
         self.pool.close()
         self.store.close()
 

@@ -134,6 +134,9 @@ class ScriptedProvider:
     weights: str | None = None
     """What the cache knows it by; None: nothing is cached."""
 
+    def close(self) -> None:
+        """Hold nothing that must be freed."""
+
     def identity(self, _target: Target) -> str | None:
         """Return the weights' name."""
         return self.weights

@@ -97,7 +97,11 @@ def test_the_models_are_listed_with_what_they_need(app):
     client = openai.OpenAI(base_url=f"{app}/v1", api_key="unused")
     found = {model.id: model.understudy for model in client.models.list().data}
     assert found["lead"]["ready"]
-    assert found["groq-llama-3.3-70b"] == {"ready": False, "reason": "needs GROQ_API_KEY"}
+    groq = found["groq-llama-3.3-70b"]
+    assert (groq["ready"], groq["reason"]) == (False, "needs GROQ_API_KEY")
+    assert groq["left_today"] == "100,000 of 100,000 tokens a day"
+    assert "per million tokens" in groq["price"]
+    assert found["groq-then-lead"]["ready"], "a chain is ready when one of its models is"
 
 
 def test_a_model_outside_the_catalog_is_refused_before_any_work(app):
@@ -160,9 +164,7 @@ def test_a_newer_database_is_one_line_and_is_left_alone(tmp_path):
     with running(tmp_path):
         pass
     database = sqlite3.connect(tmp_path / "understudy.db")
-    database.execute("INSERT INTO schema_version SELECT * FROM schema_version WHERE 0")
-    columns = [row[1] for row in database.execute("PRAGMA table_info(schema_version)")]
-    database.execute(f"UPDATE schema_version SET {columns[0]} = 999")
+    database.execute("INSERT INTO schema_version SELECT 999, MAX(applied_at) FROM schema_version")
     database.commit()
     database.close()
     done = start(tmp_path)

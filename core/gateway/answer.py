@@ -79,6 +79,7 @@ def to_bytes(answer: Answer) -> bytes:
         "cost_usd": answer.cost_usd,
         "cuts": answer.guard.cuts if answer.guard else (),
         "repairs": answer.guard.repairs if answer.guard else (),
+        "repaired_calls": answer.guard.repaired_calls if answer.guard else (),
     }
     return json.dumps(value, ensure_ascii=False).encode()
 
@@ -97,8 +98,11 @@ def from_bytes(stored: bytes, target: Target, took_s: float) -> Answer | None:
             finish_reason=value["finish_reason"],
             dropped_messages=value["dropped_messages"],
         )
-        changed = value["cuts"] or value["repairs"]
-        guard = GuardReport(tuple(value["cuts"]), tuple(value["repairs"])) if changed else None
+        guard = GuardReport(
+            cuts=tuple(value["cuts"]),
+            repairs=tuple(value["repairs"]),
+            repaired_calls=tuple(value["repaired_calls"]),
+        )
         calls = tuple(ToolCall(new_id(), name, text) for name, text in value["calls"])
     except (ValueError, KeyError, TypeError):
         return None
@@ -110,7 +114,7 @@ def from_bytes(stored: bytes, target: Target, took_s: float) -> Answer | None:
         cost_usd=0.0,
         cache="hit",
         sent=0,
-        guard=guard,
+        guard=None if guard == GuardReport() else guard,
         saved=Saved(total_tokens(usage), cost),
     )
 

@@ -16,14 +16,13 @@ from core.gateway.answer import Answer, from_bytes, to_bytes, total_tokens
 from core.gateway.breaker import BreakerState
 from core.gateway.cache_key import comes_from, request_key
 from core.gateway.governor import Reservation, Wait, Waiting
-from core.gateway.guard.json_output import Structured, re_ask
+from core.gateway.guard.json_output import re_ask
 from core.gateway.guarded import Guarded, unfit
 from core.gateway.plan import failure_of
 from core.gateway.traffic import Traffic, served_key
 from core.messages import Delta, GenerationRequest, Message, Progress, Usage
 from core.prices import cost_usd
 from core.providers.base import Completion, ProviderCall, ProviderLimitError
-from core.reports import GuardReport
 
 CHARACTERS_PER_TOKEN = 3
 """Fewer than in most languages, so that the estimate of a prompt is rather too high."""
@@ -98,14 +97,13 @@ class ModelAttempt:
             guarded = Guarded(self.request)
             done = yield from self._budgeted(guarded)
             usages.append(done.usage)
-            structured = guarded.structured()
+            structured = guarded.structured(is_cut=done.finish_reason == "length")
             if structured is None or not structured.errors:
                 break
             if asked_again or done.finish_reason == "cancelled":
                 raise unfit(self.target.id, structured)
             asked_again = True
             self._messages = re_ask(self._messages, guarded.content, structured.errors)
-        report = _report(guarded, structured, asked_again=asked_again)
         content = guarded.content if structured is None else structured.text
         if structured is not None:
             yield Delta(text=content)
@@ -118,7 +116,7 @@ class ModelAttempt:
             cost_usd=_cost(self.target, usage),
             cache="bypass" if state == "bypass" else "miss",
             sent=self.sent,
-            guard=report,
+            guard=guarded.report(structured, asked_again=asked_again),
         )
 
     def _opened(self) -> BreakerState:
@@ -251,15 +249,6 @@ class ModelAttempt:
 
 def _unheard(_position: int, _seconds: float) -> None:
     """Take no notice of a wait: a patience of zero does not wait."""
-
-
-def _report(
-    guarded: Guarded, structured: Structured | None, *, asked_again: bool
-) -> GuardReport | None:
-    report, repairs = guarded.report(), structured.repairs if structured else ()
-    if not repairs and not asked_again:
-        return report
-    return GuardReport(report.cuts if report else (), tuple(repairs), asked_again)
 
 
 def _sum(usages: list[Usage]) -> Usage:

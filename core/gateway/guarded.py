@@ -1,11 +1,14 @@
 """A model's text on its way out: calls taken apart, meta-language cut, JSON held until checked."""
 
+import json
+from dataclasses import replace
+
 from core.errors import GenerationError
 from core.gateway.guard.json_output import Structured, read_answer
 from core.gateway.guard.meta_language import MetaLanguageFilter
 from core.messages import Delta, GenerationRequest, ToolCall
 from core.reports import GuardReport
-from core.tool_calls import CallSplitter, CallText
+from core.tool_calls import CallSplitter, CallText, read_calls
 
 
 class Guarded:
@@ -43,16 +46,36 @@ class Guarded:
         self.content += parts.content
         return parts
 
-    def structured(self) -> Structured | None:
-        """Return the answer read as JSON; None when none was asked for, or a tool was called."""
+    def structured(self, *, is_cut: bool) -> Structured | None:
+        """Return the answer read as JSON; None when none was asked for, or a tool was called.
+
+        What closes a text that was cut at the token limit is a guess, and so an error.
+        """
         if not self._holds or self.calls:
             return None
-        return read_answer(self.content, self._request.schema)
+        found = read_answer(self.content, self._request.schema)
+        if is_cut and "closed" in found.repairs:
+            return replace(found, errors=("the answer was cut at the token limit",))
+        return found
 
-    def report(self) -> GuardReport | None:
+    def report(self, structured: Structured | None, *, asked_again: bool) -> GuardReport | None:
         """Return what was changed; None when nothing was."""
-        cuts = tuple(cut.text for cut in self._filter.cuts) if self._filter else ()
-        return GuardReport(cuts) if cuts else None
+        report = GuardReport(
+            cuts=tuple(cut.text for cut in self._filter.cuts) if self._filter else (),
+            repairs=structured.repairs if structured else (),
+            asked_again=asked_again,
+            repaired_calls=self._repaired_calls(),
+        )
+        return None if report == GuardReport() else report
+
+    def _repaired_calls(self) -> tuple[str, ...]:
+        """Return the calls that the text holds in another dress than the template's."""
+        if not self._request.tools or self.calls:
+            return ()
+        found = read_calls(self.content, [tool.name for tool in self._request.tools]).repaired
+        return tuple(
+            f'{{"name": {json.dumps(call.name)}, "arguments": {call.arguments}}}' for call in found
+        )
 
 
 def unfit(target_id: str, structured: Structured) -> GenerationError:

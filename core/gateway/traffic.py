@@ -21,6 +21,12 @@ class Traffic:
     governor: Governor
     breaker: Breaker
 
+    def close(self) -> None:
+        """Write what the cache still holds back, and close connections to servers."""
+        self.cache.flush()
+        for provider in self.providers.values():
+            provider.close()
+
     def revive(self, target: Target) -> None:
         """Let calls pass again to a model that was closed until a person acts.
 

@@ -92,3 +92,7 @@ class Provider(Protocol):
     def stream(self, call: ProviderCall) -> Generator[ProviderEvent, None, None]:
         """Yield text as it comes and the completion last; closing it cancels the call."""
         ...
+
+    def close(self) -> None:
+        """Free connections; it can be used again afterwards."""
+        ...

@@ -57,6 +57,9 @@ class LocalProvider:
             load_s = time.monotonic() - began
             yield from _generate(model, call, adapter, load_s)
 
+    def close(self) -> None:
+        """Do nothing: the pool is closed by whoever made it."""
+
     def identity(self, target: Target) -> str | None:
         """Return what the target's answers depend on besides the request, without loading it.
 

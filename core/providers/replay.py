@@ -106,6 +106,9 @@ class ReplayProvider:
             served_model=row.model,
         )
 
+    def close(self) -> None:
+        """Do nothing: a recording is read whole."""
+
     def identity(self, target: Target) -> str | None:
         """Return the digest of the file; None when it can't be read."""
         try:
@@ -149,6 +152,10 @@ class RecordingProvider:
                 if isinstance(event, Completion) and event.finish_reason != "cancelled":
                     record(call, event, self._path)
                 yield event
+
+    def close(self) -> None:
+        """Free what the other provider holds."""
+        self._inner.close()
 
     def identity(self, target: Target) -> str | None:
         """Return what the provider's answers depend on."""
@@ -209,8 +216,7 @@ def _row_for(call: ProviderCall, recording: Recording) -> Row:
         path = located(str(call.target.model.path))
         text = (
             f"{call.target.id!r} has no recorded answer to this request (digest {digest[:12]}…); "
-            f"record one into {str(path)!r}: put RecordingProvider of core/providers/replay.py "
-            "around a provider that can answer"
+            f"record one: `python -m core chat MODEL PROMPT --record {path}`"
         )
         raise failed(NotFoundError(text), "not_found")
     return found[-1]

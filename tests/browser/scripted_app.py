@@ -26,6 +26,9 @@ HOSTILE = (
 class Scripted:
     """Says something hostile when asked "hostile", else counts slowly until it is stopped."""
 
+    def close(self) -> None:
+        """Hold nothing that must be freed."""
+
     def identity(self, _: Target) -> str | None:
         """Keep its answers out of the cache."""
         return None

@@ -15,7 +15,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
     pytest.mark.filterwarnings("ignore::ResourceWarning"),
 ]
-FIRST, LAST = {"values": "lead"}, "param_7"
+FIRST, LAST = {"values": "lead"}, "param_8"
 """Parameters of the chat: the model comes first, the message last."""
 
 

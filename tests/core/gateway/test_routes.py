@@ -35,6 +35,9 @@ class Stage:
 
     casts: dict[str, ScriptedProvider] = field(default_factory=dict)
 
+    def close(self):
+        pass
+
     def identity(self, target):
         return self.casts[target.id].identity(target)
 
@@ -362,3 +365,36 @@ def test_a_configured_quota_spills_to_the_next_model(settings, write_catalog):
     with closing(open_store(settings.database_url)) as store:
         again = replace(play, gateway=gateway_of(catalog, store, {"endpoint": stage}))
         assert again.answer().text == "I am b.", "a restart does not forget what was sent"
+
+
+def test_calls_in_the_wrong_dress_are_told_apart_from_the_models_own(play):
+    tool = Tool("seat", "Seats a guest.", {"type": "object", "properties": {"guest": {}}})
+    fenced = 'Sure!\n```json\n{"name": "seat", "arguments": {"guest": "Ada"}}\n```'
+    play.stage.casts["a"] = ScriptedProvider((fenced,))
+    answer = play.answer("a", tools=(tool,))
+    assert answer.tool_calls == ()
+    (repaired,) = answer.reports.guard.repaired_calls
+    assert json.loads(repaired) == {"name": "seat", "arguments": {"guest": "Ada"}}
+
+
+def test_json_that_was_cut_at_the_limit_is_not_completed_by_guessing(play):
+    play.stage.casts["a"] = ScriptedProvider(('{"guests": 12',), finish_reason="length")
+    with pytest.raises(GenerationError, match="cut at the token limit"):
+        play.ask("a", schema=SCHEMA)
+
+
+def test_a_wait_beyond_the_patience_is_told_and_nothing_is_sent(settings, write_catalog):
+    write_catalog(
+        models={"a": {**SERVED, "served_model": "a", "quotas": ["one"]}},
+        quotas={"one": {"requests_per_minute": 1}},
+        default_model="a",
+    )
+    with closing(open_store(settings.database_url)) as store:
+        stage = Stage({"a": ScriptedProvider()})
+        catalog = load_catalog(settings)
+        play = Play(gateway_of(catalog, store, {"endpoint": stage}), stage, Ledger(store))
+        play.ask("a")
+        with pytest.raises(RateLimitError) as late:
+            play.ask("a")
+        assert 30 < late.value.retry_after_s <= 60
+        assert play.calls("a") == 1

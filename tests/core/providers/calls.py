@@ -45,8 +45,8 @@ def ollama_call(url: str, **changes) -> ProviderCall:
 
 def completed(provider: Provider, call: ProviderCall) -> Completion:
     """Return the completion, checked against the texts that came before it."""
-    *texts, last = provider.stream(call)
-    assert "".join(texts) == last.text
+    *events, last = provider.stream(call)
+    assert "".join(event for event in events if isinstance(event, str)) == last.text
     return last
 
 
