@@ -1,7 +1,7 @@
 """What is trained: the two embedded models' sizes and schedules."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from core.errors import InputError
 
@@ -36,22 +36,16 @@ class PretrainConfig:
     """Attention heads; key and value heads are as many."""
     feed_forward: int
     """Width of the feed-forward layer; a multiple of 64."""
-    cycles: tuple[int, ...]
-    """Steps at which the learning rate has come down and starts at the peak again; the last one
-    ends the training."""
-    stages: tuple["Stage", ...]
+    steps: int
+    """Optimizer steps in all."""
+    stages: tuple[Stage, ...]
     """What the conversations are like, by first step."""
     batch: int = 16
     """Conversations per step."""
     learning_rate: float = 2e-3
-    """Peak of the schedule: warm-up, then cosine to a twentieth, once per cycle."""
+    """Peak of the schedule: warm-up, then cosine to a twentieth."""
     warmup: int = 200
     """Steps until the peak."""
-
-    @property
-    def steps(self) -> int:
-        """Optimizer steps in all."""
-        return self.cycles[-1]
 
     def stage(self, step: int) -> Stage:
         """Return the stage that a step belongs to."""
@@ -67,6 +61,8 @@ class PretrainConfig:
             )
 
 
+SKILL = Stage(0, echoes=0.25, novel_words=0.4, novel_names=0.6)
+"""Practice in copying from the first step on; `docs/decisions/003-curriculum.md` says why."""
 CONFIGS: Mapping[str, PretrainConfig] = {
     "lead": PretrainConfig(
         "lead",
@@ -74,13 +70,8 @@ CONFIGS: Mapping[str, PretrainConfig] = {
         layers=5,
         heads=6,
         feed_forward=512,
-        cycles=(2800, 5100),
-        stages=(
-            Stage(0),
-            Stage(1300, echoes=0.3),
-            Stage(2800, echoes=0.3, novel_words=0.4, novel_names=0.4),
-            Stage(4200, echoes=0.3, novel_words=0.4, novel_names=0.85),
-        ),
+        steps=3800,
+        stages=(SKILL,),
     ),
     "understudy": PretrainConfig(
         "understudy",
@@ -88,14 +79,7 @@ CONFIGS: Mapping[str, PretrainConfig] = {
         layers=4,
         heads=4,
         feed_forward=384,
-        cycles=(3000, 6400),
-        stages=(
-            Stage(0, habits=True),
-            Stage(1900, habits=True, echoes=0.3),
-            Stage(3000, echoes=0.3),
-            Stage(3500, echoes=0.3, novel_words=0.4, novel_names=0.4),
-            Stage(5400, echoes=0.3, novel_words=0.4, novel_names=0.85),
-            Stage(5900, habits=True, echoes=0.3, novel_words=0.4, novel_names=0.4),
-        ),
+        steps=5000,
+        stages=(SKILL, replace(SKILL, first_step=4304, habits=True)),
     ),
 }

@@ -38,11 +38,15 @@ def corpus(seed: int) -> Iterator[str]:
 
 def build_tokenizer(seed: int) -> "PreTrainedTokenizerFast":
     """Train the tokenizer; the same seed gives the same vocabulary."""
-    from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
+    from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
 
     bpe = Tokenizer(models.BPE())
-    bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True)
+    byte_level = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True)
+    # While merges are learnt, spaces stand apart, so that none joins a space to a word: a word has
+    # the same tokens after a space and after a quotation mark, and copying it is copying tokens.
+    apart = pre_tokenizers.Split(Regex(r" (?=[\p{L}\p{N}])"), behavior="isolated")
+    bpe.pre_tokenizer = pre_tokenizers.Sequence([apart, byte_level])
     bpe.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
         vocab_size=VOCABULARY - len(CALL_TAGS),
@@ -51,6 +55,7 @@ def build_tokenizer(seed: int) -> "PreTrainedTokenizerFast":
         show_progress=False,
     )
     bpe.train_from_iterator(corpus(seed), trainer)
+    bpe.pre_tokenizer = byte_level
     bpe.add_tokens([AddedToken(tag, normalized=False, special=False) for tag in CALL_TAGS])
     return PreTrainedTokenizerFast(
         tokenizer_object=bpe,

@@ -9,10 +9,10 @@ import math
 import os
 import random
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from core.errors import StorageError, TrainingError
 from training.pretrain.config import PretrainConfig
@@ -23,12 +23,15 @@ if TYPE_CHECKING:
     import torch
     from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
-POOL = 4
+POOL = 16
 """Steps whose conversations are sorted by length together, so that little is padding."""
 SAVE_EVERY = 100
 """Steps between checkpoints."""
 LOG_EVERY = 50
 """Steps between rows of the learning curve."""
+
+
+Optimizers: TypeAlias = "Sequence[torch.optim.Optimizer]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +77,7 @@ def batches(
         rows = []
         for index in range(POOL * config.batch):
             seed_text = f"{config.model}:{seed}:{pool}:{index}"
-            example = conversation(seed_text, config.stage(step))
+            example = conversation(seed_text, config.stage(pool * POOL))
             encoded = tokenizer.apply_chat_template(
                 example.messages,
                 tools=example.tools or None,
@@ -115,28 +118,39 @@ def supervised_loss(model: "LlamaForCausalLM", batch: Batch) -> "torch.Tensor":
 
 
 def learning_rate(config: PretrainConfig, step: int) -> float:
-    """Return the rate of a step: warm-up, then cosine to a twentieth, with warm restarts.
-
-    Source: Loshchilov and Hutter (2017), SGDR.
-    """
+    """Return the rate of a step: linear warm-up, then a cosine down to a twentieth of the peak."""
     if step < config.warmup:
         return config.learning_rate * (step + 1) / config.warmup
-    start = max([config.warmup, *(end for end in config.cycles if end <= step)])
-    end = min((end for end in config.cycles if end > step), default=config.steps + 1)
-    progress = (step - start) / (end - start)
+    progress = (step - config.warmup) / (config.steps - config.warmup)
     return config.learning_rate * (0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * progress)))
 
 
+def build_optimizers(model: "LlamaForCausalLM", rate: float) -> "list[torch.optim.Optimizer]":
+    """Return Muon for the layers' matrices and AdamW for everything else, with one rate for both.
+
+    Source: Jordan (2024), Muon; Liu et al. (2025), whose scaling lets both share a rate.
+    """
+    import torch
+
+    matrices = [p for p in model.model.layers.parameters() if p.ndim == 2]
+    others = [p for p in model.parameters() if all(p is not matrix for matrix in matrices)]
+    return [
+        torch.optim.Muon(matrices, lr=rate, weight_decay=0.01, adjust_lr_fn="match_rms_adamw"),
+        torch.optim.AdamW(others, lr=rate, betas=(0.9, 0.98), weight_decay=0.01),
+    ]
+
+
 def save_checkpoint(
-    path: Path, model: "LlamaForCausalLM", optimizer: Any, step: int, seconds: float
+    path: Path, model: "LlamaForCausalLM", optimizers: Optimizers, step: int, seconds: float
 ) -> None:
     """Write weights and optimizer state; the file appears whole or not at all."""
     from safetensors.torch import save_file
 
-    tensors = {f"model/{name}": p.detach() for name, p in model.named_parameters()}
-    for name, parameter in model.named_parameters():
-        for key in ("exp_avg", "exp_avg_sq"):
-            tensors[f"{key}/{name}"] = optimizer.state[parameter][key]
+    names = {parameter: name for name, parameter in model.named_parameters()}
+    tensors = {f"model/{name}": parameter.detach() for parameter, name in names.items()}
+    for optimizer in optimizers:
+        for parameter, state in optimizer.state.items():
+            tensors |= {f"{key}/{names[parameter]}": value for key, value in state.items()}
     draft = path.with_suffix(".tmp")
     save_file(tensors, draft, metadata={"step": str(step), "seconds": str(seconds)})
     with draft.open("rb") as handle:
@@ -144,11 +158,14 @@ def save_checkpoint(
     draft.replace(path)
 
 
-def load_checkpoint(path: Path, model: "LlamaForCausalLM", optimizer: Any) -> tuple[int, float]:
-    """Restore weights and optimizer; return the next step and the seconds spent so far."""
+def load_checkpoint(
+    path: Path, model: "LlamaForCausalLM", optimizers: Optimizers
+) -> tuple[int, float]:
+    """Restore weights and optimizers; return the next step and the seconds spent so far."""
     import torch
     from safetensors import SafetensorError, safe_open
 
+    names = {parameter: name for name, parameter in model.named_parameters()}
     try:
         with safe_open(path, "pt") as stored:
             meta = stored.metadata()
@@ -156,16 +173,26 @@ def load_checkpoint(path: Path, model: "LlamaForCausalLM", optimizer: Any) -> tu
             with torch.no_grad():
                 for name, parameter in model.named_parameters():
                     parameter.copy_(stored.get_tensor(f"model/{name}"))
-                    optimizer.state[parameter] = {
-                        "step": torch.tensor(float(step)),
-                        "exp_avg": stored.get_tensor(f"exp_avg/{name}").to(parameter.device),
-                        "exp_avg_sq": stored.get_tensor(f"exp_avg_sq/{name}").to(parameter.device),
-                    }
+                for optimizer in optimizers:
+                    _restore(optimizer, stored, names)
     except (SafetensorError, KeyError, ValueError, RuntimeError) as error:
         raise StorageError(
             f"{str(path)!r} is not a checkpoint of this model; delete it to start anew"
         ) from error
     return step, seconds
+
+
+def _restore(
+    optimizer: "torch.optim.Optimizer", stored: Any, names: "Mapping[torch.Tensor, str]"
+) -> None:
+    """Give each parameter of an optimizer the state that the checkpoint has for it."""
+    keys = [key for key in sorted(stored.keys()) if not key.startswith("model/")]
+    for group in optimizer.param_groups:
+        for parameter in group["params"]:
+            own = [key for key in keys if key.split("/", 1)[1] == names[parameter]]
+            optimizer.state[parameter] = {
+                key.split("/", 1)[0]: stored.get_tensor(key).to(parameter.device) for key in own
+            }
 
 
 def train(
@@ -185,21 +212,19 @@ def train(
     folder.mkdir(parents=True, exist_ok=True)
     tokenizer = build_tokenizer(seed=1)
     model = build_model(config, tokenizer, seed).to(device)
-    optimizer = torch.optim.AdamW(
-        model.parameters(), lr=config.learning_rate, betas=(0.9, 0.98), weight_decay=0.01
-    )
+    optimizers = build_optimizers(model, config.learning_rate)
     checkpoint, first, spent = folder / "checkpoint.safetensors", 0, 0.0
     if checkpoint.exists():
-        first, spent = load_checkpoint(checkpoint, model, optimizer)
+        first, spent = load_checkpoint(checkpoint, model, optimizers)
     started, losses = time.monotonic() - spent, list[float]()
     stream = batches(config, tokenizer, seed, first)
     for step in range(first, config.steps):
-        losses.append(_step(model, optimizer, next(stream), learning_rate(config, step)))
+        losses.append(_step(model, optimizers, next(stream), learning_rate(config, step)))
         if not math.isfinite(losses[-1]):
             raise TrainingError(f"the loss of step {step} is {losses[-1]}; lower the learning rate")
         done, seconds = step + 1, time.monotonic() - started
         if done % SAVE_EVERY == 0 or done == config.steps:
-            save_checkpoint(checkpoint, model, optimizer, done, seconds)
+            save_checkpoint(checkpoint, model, optimizers, done, seconds)
         if done % LOG_EVERY == 0 or done == config.steps:
             row = {"step": done, "loss": sum(losses) / len(losses), "seconds": seconds}
             losses.clear()
@@ -208,19 +233,23 @@ def train(
             yield row
 
 
-def _step(model: "LlamaForCausalLM", optimizer: Any, batch: Batch, rate: float) -> float:
+def _step(
+    model: "LlamaForCausalLM", optimizers: Optimizers, batch: Batch, rate: float
+) -> float:
     """Take one optimizer step; return its loss. Matrix products run in bfloat16."""
     import torch
 
     device = model.device
-    for group in optimizer.param_groups:
-        group["lr"] = rate
+    for optimizer in optimizers:
+        for group in optimizer.param_groups:
+            group["lr"] = rate
     with torch.autocast(device.type, torch.bfloat16):
         loss = supervised_loss(model, Batch(batch.tokens.to(device), batch.supervised.to(device)))
-    optimizer.zero_grad(set_to_none=True)
+    model.zero_grad(set_to_none=True)
     torch.autograd.backward(loss)
     torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-    optimizer.step()
+    for optimizer in optimizers:
+        optimizer.step()
     return loss.item()
 
 
@@ -230,8 +259,7 @@ def export(config: PretrainConfig, folder: Path, target: Path) -> None:
 
     tokenizer = build_tokenizer(seed=1)
     model = build_model(config, tokenizer, seed=0)
-    optimizer = torch.optim.AdamW(model.parameters())
-    load_checkpoint(folder / "checkpoint.safetensors", model, optimizer)
+    load_checkpoint(folder / "checkpoint.safetensors", model, optimizers=())
     target.mkdir(parents=True, exist_ok=True)
     model.to(torch.bfloat16).save_pretrained(target)
     tokenizer.save_pretrained(target)
