@@ -32,7 +32,7 @@ from core.messages import (  # noqa: E402
 )
 from core.services import make_services  # noqa: E402
 from core.settings import Settings  # noqa: E402
-from core.tool_json import tools_from_json
+from core.tool_json import tools_from_json  # noqa: E402
 
 QUESTIONS = (
     "Seat Marie Curie at table 4.",

@@ -233,9 +233,7 @@ def train(
             yield row
 
 
-def _step(
-    model: "LlamaForCausalLM", optimizers: Optimizers, batch: Batch, rate: float
-) -> float:
+def _step(model: "LlamaForCausalLM", optimizers: Optimizers, batch: Batch, rate: float) -> float:
     """Take one optimizer step; return its loss. Matrix products run in bfloat16."""
     import torch
 
