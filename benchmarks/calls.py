@@ -101,6 +101,9 @@ class FailingFirst:
         self.seconds: list[float] = []
         """From each error to the next request."""
 
+    def close(self) -> None:
+        """Hold nothing that must be freed."""
+
     def identity(self, _: Target) -> str | None:
         """Return None: nothing here is to be cached."""
         return None
