@@ -69,6 +69,7 @@ def request(model: str, question: str) -> GenerationRequest:
         params=GenerationParams(max_tokens=128),
         caller="benchmark",
         tools=tools_from_json((folder / "desk_tools.json").read_text(encoding="utf-8")),
+        cache="off",
     )
 
 
