@@ -105,6 +105,8 @@ def raw_server(answer: Callable[[socket.socket], None] | bytes) -> Iterator[RawS
         thread.start()
         yield server
         listener.shutdown(socket.SHUT_RDWR)
+        # Else its accept could meet the next test's listener, which may get the same number.
+        thread.join(2)
 
 
 def until_left(connection: socket.socket) -> None:
