@@ -2,13 +2,16 @@
 
 import json
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from core.errors import GenerationError
 from core.gateway.guard.json_output import Structured, read_answer
-from core.gateway.guard.meta_language import MetaLanguageFilter
 from core.messages import Delta, GenerationRequest, ToolCall
 from core.reports import GuardReport
 from core.tool_calls import CallSplitter, CallText, read_calls
+
+if TYPE_CHECKING:
+    from core.gateway.guard.meta_language import MetaLanguageFilter
 
 
 class Guarded:
@@ -21,7 +24,7 @@ class Guarded:
         self._request = request
         self._holds = request.json_mode or request.schema is not None
         self._splitter = CallSplitter() if request.tools else None
-        self._filter = MetaLanguageFilter() if request.filter and not self._holds else None
+        self._filter = _new_filter() if request.filter and not self._holds else None
 
     def push(self, piece: str) -> Delta | None:
         """Return what a caller may see after this piece; None when there is nothing new."""
@@ -76,6 +79,13 @@ class Guarded:
         return tuple(
             f'{{"name": {json.dumps(call.name)}, "arguments": {call.arguments}}}' for call in found
         )
+
+
+def _new_filter() -> "MetaLanguageFilter":
+    """Return a filter; its patterns take longer to compile than the rest of the gateway to load."""
+    from core.gateway.guard.meta_language import MetaLanguageFilter
+
+    return MetaLanguageFilter()
 
 
 def unfit(target_id: str, structured: Structured) -> GenerationError:
