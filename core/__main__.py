@@ -9,7 +9,7 @@ from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
 
-from core.catalog import Catalog, located
+from core.catalog import Catalog, located, starting_model
 from core.errors import AppError, GenerationError, InputError
 from core.gateway.gateway import Gateway
 from core.messages import (
@@ -105,7 +105,7 @@ def chat(args: argparse.Namespace, settings: Settings) -> JsonValue:
 
 
 def _request(args: argparse.Namespace, catalog: Catalog) -> GenerationRequest:
-    entry = catalog.resolve(args.model).model
+    entry = starting_model(catalog, args.model)
     system = args.system
     if system is None:
         system = located(entry.system).read_text(encoding="utf-8") if entry.system else ""

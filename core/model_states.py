@@ -7,7 +7,8 @@ import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from core.catalog import Target, availability_of, description_of
+from core.availability import availability_of
+from core.catalog import Target, description_of
 from core.gateway.governor import BudgetState
 from core.gateway.traffic import Traffic, served_key
 from core.messages import JsonValue

@@ -7,7 +7,8 @@ from typing import Any
 import gradio as gr
 from gradio.blocks import Block
 
-from core.catalog import Catalog, Target, availability_of, description_of, located
+from core.availability import availability_of
+from core.catalog import Catalog, description_of, located, starting_model
 from core.chats import ChatOptions
 from core.errors import InputError
 from core.messages import GenerationParams
@@ -26,7 +27,7 @@ class OptionWidgets:
     temperature: gr.Slider
     top_p: gr.Slider
     max_tokens: gr.Slider
-    seed: gr.Number
+    seed: gr.Textbox
     tools: gr.Textbox
     filter: gr.Checkbox
 
@@ -40,12 +41,13 @@ class OptionWidgets:
         Raises:
             InputError: a value has the wrong type or is out of its range.
         """
+        seed = str(values[self.seed] or "").strip()
         try:
             params = GenerationParams(
                 temperature=float(values[self.temperature]),
                 top_p=float(values[self.top_p]),
                 max_tokens=int(values[self.max_tokens]),
-                seed=None if values[self.seed] is None else int(values[self.seed]),
+                seed=int(seed) if seed else None,
             )
         except (TypeError, ValueError, OverflowError) as error:
             raise InputError(f"an option is not a number: {error}") from error
@@ -76,9 +78,9 @@ def model_line(catalog: Catalog, name: str) -> str:
     return f"{about} {status} Context: {target.model.context:,} tokens."
 
 
-def defaults_of(target: Target) -> tuple[str, str]:
+def defaults_of(catalog: Catalog, name: str) -> tuple[str, str]:
     """Return the system prompt and the tools that chats with this model start with."""
-    model = target.model
+    model = starting_model(catalog, name)
     system = located(model.system).read_text(encoding="utf-8").strip() if model.system else ""
     tools = located(model.tools).read_text(encoding="utf-8").strip() if model.tools else ""
     return system, tools
@@ -87,7 +89,7 @@ def defaults_of(target: Target) -> tuple[str, str]:
 def build_options(catalog: Catalog) -> OptionWidgets:
     """Lay out the model's choice and, folded away, everything else."""
     target = catalog.resolve(catalog.default_model)
-    system, tools = defaults_of(target)
+    system, tools = defaults_of(catalog, target.id)
     with gr.Row(elem_id="model-row"):
         model = gr.Dropdown(
             model_choices(catalog), value=target.id, label="Model", elem_id="model",
@@ -107,7 +109,7 @@ def build_options(catalog: Catalog) -> OptionWidgets:
                 1, catalog.limits.new_tokens, DEFAULTS.max_tokens, step=1, label="Longest answer",
                 info="In tokens.",
             ),
-            seed=gr.Number(None, label="Seed", precision=0, info="Empty draws one."),
+            seed=gr.Textbox("", label="Seed", max_lines=1, info="A whole number; empty draws one."),
             tools=gr.Textbox(
                 tools, label="Tools", lines=4, max_lines=12, elem_id="tools",
                 info="A JSON list in OpenAI's shape; empty offers none.",
@@ -119,8 +121,7 @@ def build_options(catalog: Catalog) -> OptionWidgets:
         )  # fmt: skip
 
     def on_model(name: str) -> tuple[str, str, str]:
-        chosen = catalog.resolve(name)
-        return (model_line(catalog, name), *defaults_of(chosen))
+        return (model_line(catalog, name), *defaults_of(catalog, name))
 
     model.input(
         handler(on_model), model, [line, widgets.system, widgets.tools],

@@ -10,7 +10,8 @@ from dataclasses import astuple, dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
 
-from core.catalog import Target, availability
+from core.availability import availability
+from core.catalog import Target
 from core.errors import AppError, RateLimitError, UnavailableError
 from core.gateway.answer import Answer, from_bytes, to_bytes, total_tokens
 from core.gateway.breaker import BreakerState

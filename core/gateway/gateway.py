@@ -3,7 +3,8 @@
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import replace
 
-from core.catalog import Target, availability
+from core.availability import availability
+from core.catalog import Target
 from core.errors import ForbiddenError, InputError, UnavailableError
 from core.gateway.allow import RateLimiter, check_size, recent_messages
 from core.gateway.chain import ChainRun, route_of

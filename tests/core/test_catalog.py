@@ -5,7 +5,8 @@ import pytest
 import yaml
 from huggingface_hub import constants
 
-from core.catalog import availability, located
+from core.availability import availability
+from core.catalog import located
 from core.catalog_files import load_catalog
 from core.errors import InputError, ModelNotAllowedError
 from core.settings import Settings
