@@ -40,7 +40,7 @@ def launch(services: Services, args: argparse.Namespace) -> None:
     """Serve the pages and the API on one port until interrupted."""
     access = make_access(services, is_shared=args.share)
     parts = ChatParts(
-        catalog=services.catalog,
+        traffic=services.gateway.traffic,
         chats=services.chats,
         conversations=services.conversations,
         access=access,

@@ -49,7 +49,7 @@ def build_chat_tab(parts: ChatParts) -> None:
                 yes = gr.Button("Delete for good", variant="stop", size="sm", elem_id="delete-yes")
                 no = gr.Button("Keep it", size="sm", elem_id="delete-no")
         with gr.Column(elem_id="chat-main"):
-            options = build_options(parts.catalog)
+            options = build_options(parts.traffic)
             notice = gr.Markdown(visible=False, elem_id="notice")
             chatbot = _chatbot()
             with gr.Column(visible=False, elem_id="verdict") as panel:

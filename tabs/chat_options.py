@@ -1,5 +1,6 @@
 """The options of a chat: model, system prompt, parameters, tools."""
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
@@ -7,15 +8,22 @@ from typing import Any
 import gradio as gr
 from gradio.blocks import Block
 
-from core.availability import availability_of
-from core.catalog import Catalog, description_of, located, starting_model
+from core.catalog import Catalog, located, starting_model
 from core.chats import ChatOptions
 from core.errors import InputError
+from core.gateway.buckets import spoken
+from core.gateway.traffic import Traffic
 from core.messages import GenerationParams
+from core.model_states import ModelState, model_state, model_states
 from core.tool_json import tools_from_json
 from tabs.bridge import handler
+from tabs.escape import as_text
 
 DEFAULTS = GenerationParams()
+REFRESH_S = 10.0
+"""How often a page asks what the models are worth now."""
+Shown = tuple[str, list[tuple[str, str]]] | None
+"""What a page shows of the models; None before the first look."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,19 +71,38 @@ class OptionWidgets:
         )
 
 
-def model_choices(catalog: Catalog) -> list[tuple[str, str]]:
-    """Return (label, id) of every model; the label says what is missing."""
-    states = {name: availability_of(catalog, name) for name in catalog.ids()}
-    return [(n if s.is_ready else f"{n} ({s.reason})", n) for n, s in states.items()]
+def model_choices(traffic: Traffic) -> list[tuple[str, str]]:
+    """Return (label, id) of every model; the label says what is missing or waited for."""
+    return [(_label(state), state.id) for state in model_states(traffic)]
 
 
-def model_line(catalog: Catalog, name: str) -> str:
-    """Return what the page says of the chosen model."""
-    target = catalog.resolve(name)
-    state = availability_of(catalog, name)
-    status = "Ready." if state.is_ready else f"{state.reason[:1].upper()}{state.reason[1:]}."
-    about = description_of(catalog, name)
-    return f"{about} {status} Context: {target.model.context:,} tokens."
+def model_line(traffic: Traffic, name: str) -> str:
+    """Return what the page says of the chosen model, as it is now.
+
+    Raises:
+        ModelNotAllowedError: the catalog has no such id.
+    """
+    target, state = traffic.catalog.resolve(name), model_state(traffic, name)
+    missing = f"{state.reason[:1].upper()}{state.reason[1:].rstrip('.')}."
+    parts = [state.description, "Ready." if state.is_ready else as_text(missing)]
+    if state.cooling_until is not None:
+        parts.append(f"{_free_again(state.cooling_until).capitalize()}.")
+    if state.left_today:
+        parts.append(f"Left: {state.left_today}.")
+    if target.model.provider in ("endpoint", "ollama") and state.price:
+        parts.append(f"Price: {as_text(state.price)}.")
+    return " ".join([*parts, f"Context: {target.model.context:,} tokens."])
+
+
+def _label(state: ModelState) -> str:
+    if state.is_ready:
+        return state.id
+    waits = None if state.cooling_until is None else _free_again(state.cooling_until)
+    return f"{state.id} ({waits or state.reason})"
+
+
+def _free_again(moment: float) -> str:
+    return f"free again in {spoken(max(1.0, moment - time.time()))}"
 
 
 def defaults_of(catalog: Catalog, name: str) -> tuple[str, str]:
@@ -86,16 +113,17 @@ def defaults_of(catalog: Catalog, name: str) -> tuple[str, str]:
     return system, tools
 
 
-def build_options(catalog: Catalog) -> OptionWidgets:
+def build_options(traffic: Traffic) -> OptionWidgets:
     """Lay out the model's choice and, folded away, everything else."""
+    catalog = traffic.catalog
     target = catalog.resolve(catalog.default_model)
     system, tools = defaults_of(catalog, target.id)
     with gr.Row(elem_id="model-row"):
         model = gr.Dropdown(
-            model_choices(catalog), value=target.id, label="Model", elem_id="model",
+            model_choices(traffic), value=target.id, label="Model", elem_id="model",
             container=False, min_width=220, scale=0,
         )  # fmt: skip
-        line = gr.Markdown(model_line(catalog, target.id), elem_id="model-line")
+        line = gr.Markdown(model_line(traffic, target.id), elem_id="model-line")
     with gr.Accordion("Options", open=False, elem_id="options"):
         widgets = OptionWidgets(
             model=model,
@@ -120,11 +148,27 @@ def build_options(catalog: Catalog) -> OptionWidgets:
             ),
         )  # fmt: skip
 
-    def on_model(name: str) -> tuple[str, str, str]:
-        return (model_line(catalog, name), *defaults_of(catalog, name))
-
-    model.input(
-        handler(on_model), model, [line, widgets.system, widgets.tools],
-        api_name="describe_model", show_progress="hidden",
-    )  # fmt: skip
+    _wire_model(traffic, widgets, line)
     return widgets
+
+
+def _wire_model(traffic: Traffic, w: OptionWidgets, line: gr.Markdown) -> None:
+    """Keep what the page says of the models true: on a choice, and every few seconds."""
+
+    def on_model(name: str) -> tuple[str, str, str]:
+        return (model_line(traffic, name), *defaults_of(traffic.catalog, name))
+
+    def on_tick(name: str, shown: Shown) -> tuple[Any, Any, Any]:
+        now = (model_line(traffic, name), model_choices(traffic))
+        if now == shown:
+            return gr.skip(), gr.skip(), gr.skip()
+        return now[0], gr.update(choices=now[1]), now
+
+    quiet: dict[str, Any] = {"show_progress": "hidden"}
+    w.model.input(
+        handler(on_model), w.model, [line, w.system, w.tools], **quiet, api_name="describe_model"
+    )
+    shown = gr.State(None)
+    gr.Timer(REFRESH_S).tick(
+        handler(on_tick), [w.model, shown], [line, w.model, shown], **quiet, api_name="model_states"
+    )

@@ -8,9 +8,9 @@ from gradio.blocks import BlockContext
 from gradio.components import Component
 
 from core.access import Access
-from core.catalog import Catalog
 from core.chats import Chats, Person
 from core.errors import InputError
+from core.gateway.traffic import Traffic
 from core.messages import new_id
 from core.store import Conversation, Conversations
 from tabs.bridge import caller_of
@@ -43,7 +43,7 @@ class ChatState:
 class ChatParts:
     """What the tab works with."""
 
-    catalog: Catalog
+    traffic: Traffic
     chats: Chats
     conversations: Conversations
     access: Access

@@ -13,6 +13,7 @@ from typing import Any
 import hypothesis
 import pytest
 
+pytest_plugins = ("tests.databases", "tests.parts")
 KEPT = ("UNDERSTUDY_TEST_", "UNDERSTUDY_REQUIRE_ALL")
 CLEARED_PREFIXES = (
     "UNDERSTUDY_",

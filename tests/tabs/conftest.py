@@ -82,7 +82,7 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     gateway = SlowGateway()
     access = Access(SECRET, admin_token=None, trust_loopback=False)
     parts = ChatParts(
-        catalog=services.catalog,
+        traffic=services.gateway.traffic,
         chats=Chats(gateway, services.conversations),
         conversations=services.conversations,
         access=access,

@@ -1,4 +1,4 @@
-"""Tiny models that are made once, and the parts of a running Understudy around them."""
+"""Fixtures: tiny models that are made once, and the parts of a running Understudy around them."""
 
 import os
 from collections.abc import Callable, Iterator

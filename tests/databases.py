@@ -1,4 +1,4 @@
-"""An empty store on each database that we promise."""
+"""Fixtures: an empty store on each database that we promise."""
 
 import os
 from collections.abc import Iterator
