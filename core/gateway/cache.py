@@ -1,8 +1,9 @@
 """The answer cache: exact, least recently used out first, in memory over the store.
 
 A hit in memory touches no database. The store keeps answers over a restart and shares them between
-processes; it learns when an answer was used, and the counts, in batches: with the next write, at
-the latest at `flush`. A database that fails costs hits, never an answer.
+processes; a thread of the cache's own writes to it, so that nobody waits for that. It learns when
+an answer was used, and the counts, in batches: with the next write, at the latest at `flush`. A
+database that fails costs hits, never an answer.
 """
 
 import logging
@@ -10,6 +11,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 from core.errors import InputError, StorageError
@@ -22,6 +24,8 @@ logger = logging.getLogger(__name__)
 DAY_S = 86_400.0
 BATCH = 512
 """Times of use that are noted before they are written even without a new answer."""
+UNSEEN = -1
+"""For the count of clears: nothing was read from the store yet."""
 
 
 class AnswerCache:
@@ -54,10 +58,12 @@ class AnswerCache:
         self._bytes = 0
         self._used: dict[str, float] = {}
         """Times of use that the store does not know yet."""
+        self._unwritten: list[CachedAnswer] = []
         self._counts = Counts()
-        self._clears = -1
+        self._clears = UNSEEN
         """The store's count of clears when the memory was last known to agree with it."""
         self._flights = Flights()
+        self._writer = ThreadPoolExecutor(1, "answer-cache")
 
     def get(self, key: str) -> bytes | None:
         """Return the answer of a key, or None; an empty answer is an answer."""
@@ -76,9 +82,11 @@ class AnswerCache:
         if fits:
             with self._lock:
                 self._remember(new)
+                self._unwritten.append(new)
+                is_first = len(self._unwritten) == 1
         self._flights.land(key, new.value)
-        if fits:
-            self._write(new)
+        if fits and is_first:
+            self._writer.submit(self._write)
 
     @contextmanager
     def flight(
@@ -117,7 +125,7 @@ class AnswerCache:
         Raises:
             StorageError: the store can't be used; nothing was removed.
         """
-        count, clears = self._rows.clear()
+        count, clears = self._writer.submit(self._rows.clear).result()
         with self._lock:
             self._agree(clears)
         return count
@@ -135,8 +143,11 @@ class AnswerCache:
         return self._rows.stats()
 
     def flush(self) -> None:
-        """Write counts and times of use, and remove what is too old; for the end of a process."""
-        self._write(None)
+        """Write what was put, counts and times of use, and remove what is too old.
+
+        A process that is killed loses the answers of its last milliseconds.
+        """
+        self._writer.submit(self._write).result()
 
     def _count(self, more: Counts) -> None:
         with self._lock:
@@ -177,12 +188,13 @@ class AnswerCache:
             self._use(key, now)
             is_full = len(self._used) >= BATCH
         if is_full:
-            self._write(None)
+            self._writer.submit(self._write)
         return answer.value
 
-    def _write(self, new: CachedAnswer | None) -> None:
-        """Write an answer and what has gathered; counts that can't be written wait for the next."""
+    def _write(self) -> None:
+        """Write what has gathered; counts that can't be written wait for the next time."""
         with self._lock:
+            new, self._unwritten = self._unwritten, []
             used, self._used = self._used, {}
             counts, self._counts = self._counts, Counts()
         try:
@@ -193,17 +205,20 @@ class AnswerCache:
                 self._counts.add(counts)
             return
         with self._lock:
-            if not self._agree(clears) or new is None or new.key in self._answers:
-                return
-            self._remember(new)
+            is_wiped = self._clears != UNSEEN and clears > self._clears
+            self._agree(clears)
+            for answer in new if is_wiped else ():
+                self._remember(answer)  # it is younger than the clear
 
     # The lock is held in all that follows.
 
     def _agree(self, clears: int) -> bool:
         """Forget everything if another process has cleared; return whether the count is not old."""
         if clears > self._clears:
-            self._answers.clear()
-            self._bytes, self._clears = 0, clears
+            if self._clears != UNSEEN:
+                self._answers.clear()
+                self._bytes = 0
+            self._clears = clears
         return clears == self._clears
 
     def _live(self, key: str, now: float) -> CachedAnswer | None:

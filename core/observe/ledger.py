@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any
 
-from sqlalchemy import func, insert, select, update
+from sqlalchemy import bindparam, func, insert, select, update
 
 from core.errors import AppError, NotFoundError, StorageError
 from core.messages import JsonValue, new_id
@@ -31,6 +31,16 @@ from core.store.database import Store
 from core.store.ownership import is_id
 from core.store.tables import spans, traces
 from core.store.text import clean_json, clean_text
+
+# Built once: building one takes as long as running it.
+START = insert(traces)
+END = (
+    update(traces)
+    .where(traces.c.id == bindparam("of"))
+    .values(status=bindparam("how"), error_code=bindparam("code"), duration_s=bindparam("seconds"))
+    .returning(traces.c.is_blanked)
+)
+STEPS = insert(spans)
 
 
 class Ledger:
@@ -109,7 +119,7 @@ class TraceHandle:
         now = datetime.now(UTC)
         row = {**self._values, "status": "running", "is_blanked": False, "started_at": now}
         with self._store.write() as connection:
-            connection.execute(insert(traces).values(row))
+            connection.execute(START, row)
         self._steps.start()
         return self
 
@@ -134,13 +144,12 @@ class TraceHandle:
     def _end(self, error: BaseException | None) -> None:
         rows = [{**row, "trace_id": self.id} for row in self._steps.rows()]
         status, code = _outcome(error)
-        ending = update(traces).filter_by(id=self.id).returning(traces.c.is_blanked)
-        values = {"status": status, "error_code": code, "duration_s": self._steps.elapsed()}
+        end = {"of": self.id, "how": status, "code": code, "seconds": self._steps.elapsed()}
         with self._store.write() as connection:
-            if connection.scalar(ending.values(values)):
+            if connection.scalar(END, end):
                 rows = [{**row, "input": None, "output": None} for row in rows]
             if rows:
-                connection.execute(insert(spans), rows)
+                connection.execute(STEPS, rows)
 
 
 class SpanHandle:

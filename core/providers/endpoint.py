@@ -21,7 +21,6 @@ from core.store.text import clean_json
 if TYPE_CHECKING:
     from httpx2 import AsyncClient, Response
     from openai import AsyncOpenAI, AsyncStream
-    from openai.types.chat import ChatCompletionChunk
 
 NO_KEY = "none"
 """Sent to servers that need no key: the client insists on one."""
@@ -80,7 +79,17 @@ class _Reader:
         target = self.call.target
         try:
             client = _client(self.call, self.key, http)
-            async with await client.chat.completions.create(**self.body, stream=True) as stream:
+            # `create` would walk through every message on its way out and build a model of every
+            # chunk on its way in; `parse_chunk` checks the chunks anyway.
+            posted = client.post(
+                "/chat/completions",
+                body=self.body,
+                options={"headers": _unsaid()},
+                cast_to=object,
+                stream=True,
+                stream_cls=openai.AsyncStream[object],
+            )
+            async with await posted as stream:
                 await self._check(stream.response)
                 put(opened(stream.response))
                 await self._put_all(stream, put)
@@ -89,7 +98,7 @@ class _Reader:
         except httpx2.RequestError as error:
             raise http_error(error, target, has_begun=self.has_begun) from error
 
-    async def _put_all(self, stream: "AsyncStream[ChatCompletionChunk]", put: Put) -> None:
+    async def _put_all(self, stream: "AsyncStream[object]", put: Put) -> None:
         try:
             async for chunk in stream:
                 put(arrived(parse_chunk(chunk)))
@@ -139,10 +148,15 @@ def _client(call: ProviderCall, key: str, http: "AsyncClient") -> "AsyncOpenAI":
     )
 
 
-def _body(call: ProviderCall) -> dict[str, Any]:
-    """Return the request; what the caller left open is left out."""
+def _unsaid() -> dict[str, Any]:
+    """Return the headers to leave out: read from the environment, for a server of anybody's."""
     import openai
 
+    return {"OpenAI-Organization": openai.Omit(), "OpenAI-Project": openai.Omit()}
+
+
+def _body(call: ProviderCall) -> dict[str, Any]:
+    """Return the request; what the caller left open is left out."""
     params = call.params
     body: dict[str, Any] = {
         "model": call.target.model.served_model,
@@ -150,9 +164,8 @@ def _body(call: ProviderCall) -> dict[str, Any]:
         "temperature": params.temperature,
         "top_p": params.top_p,
         "max_tokens": params.max_tokens,
+        "stream": True,
         "stream_options": {"include_usage": True},
-        # The client reads these from the environment, and the server may be anybody's.
-        "extra_headers": {"OpenAI-Organization": openai.Omit(), "OpenAI-Project": openai.Omit()},
     }
     if params.seed is not None:
         body["seed"] = params.seed

@@ -5,7 +5,7 @@ after another and none waits for another in a circle.
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -138,9 +138,13 @@ class CachedAnswers:
         return Found(CachedAnswer(key, row.value, row.created_at.timestamp()), row.clears)
 
     def write(
-        self, now: float, counts: Counts, used: Mapping[str, float], new: CachedAnswer | None = None
+        self,
+        now: float,
+        counts: Counts,
+        used: Mapping[str, float],
+        new: Sequence[CachedAnswer] = (),
     ) -> int:
-        """Add counts, times of use and a row; drop what is too old, then what was unused longest.
+        """Add counts, times of use and rows; drop what is too old, then what was unused longest.
 
         Return how often any process has cleared the cache.
         """
@@ -149,8 +153,8 @@ class CachedAnswers:
             if used:
                 uses = [{"of": key, "at": _moment(at)} for key, at in used.items()]
                 connection.execute(TOUCH, uses)
-            if new is not None:
-                connection.execute(PUT[connection.dialect.name], _row(new))
+            if new:
+                connection.execute(PUT[connection.dialect.name], [_row(each) for each in new])
             self._drop(connection, now)
         return clears
 

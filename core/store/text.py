@@ -11,6 +11,8 @@ UNTITLED = "New conversation"
 
 def clean_text(text: str) -> str:
     """Drop NUL characters and replace halves of surrogate pairs: PostgreSQL stores neither."""
+    if text.isascii() and "\x00" not in text:  # most texts, twenty times as fast
+        return text
     whole = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
     return whole.replace("\x00", "")
 

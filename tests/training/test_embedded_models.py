@@ -9,7 +9,7 @@ from core.settings import PROJECT
 from training.pretrain.card import FIGURES, readme_rows
 from training.pretrain.evaluate import complete, grade
 from training.pretrain.mix import SPLITS, held_out
-from training.pretrain.tokenizer import CONTEXT, build_tokenizer
+from training.pretrain.tokenizer import CONTEXT, load_tokenizer
 
 MODELS = PROJECT / "assets" / "models"
 SAMPLE = 15
@@ -67,7 +67,7 @@ def test_weights_are_small_and_in_the_hub_format(folder):
 
 
 def test_the_tokenizer_is_the_one_the_code_makes(folder):
-    ours = json.loads(build_tokenizer(seed=1).backend_tokenizer.to_str())
+    ours = json.loads(load_tokenizer().backend_tokenizer.to_str())
     stored = json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))
     assert stored["model"]["vocab"] == ours["model"]["vocab"]
     assert stored["pre_tokenizer"] == ours["pre_tokenizer"]

@@ -11,7 +11,7 @@ from training.pretrain.config import PretrainConfig, Stage
 from training.pretrain.evaluate import grade
 from training.pretrain.habits import dress_calls, habit_for
 from training.pretrain.mix import SPLITS, conversation, held_out
-from training.pretrain.tokenizer import CONTEXT, VOCABULARY, build_tokenizer
+from training.pretrain.tokenizer import CONTEXT, VOCABULARY, load_tokenizer
 from training.pretrain.trainer import learning_rate, train
 from training.pretrain.world import Draw, slots_of, tools, word_pools
 
@@ -31,7 +31,7 @@ HABITUAL = Stage(0, habits=True)
 
 @pytest.fixture(scope="module")
 def tokenizer():
-    return build_tokenizer(seed=1)
+    return load_tokenizer()
 
 
 def training_text(count: int) -> str:

@@ -50,6 +50,12 @@ def statements(store: Store) -> list[str]:
     return seen
 
 
+def keep(cache: AnswerCache, key: str, value: bytes) -> None:
+    """Put an answer, and wait until the store has it."""
+    cache.put(key, value)
+    cache.flush()
+
+
 def kept(cache: AnswerCache, keys: str) -> str:
     """Return those of the keys that memory or store still has; looking changes their order."""
     return "".join(key for key in keys if cache.get(key) is not None)
@@ -60,31 +66,31 @@ def test_what_was_used_last_stays_and_what_was_only_stored_last_goes(
 ) -> None:
     cache = AnswerCache(store, entries=3, clock=clock)
     for key in "abc":
-        cache.put(key, b"v")
+        keep(cache, key, b"v")
         clock.now += 1
     assert cache.get("a") == b"v"
     clock.now += 1
-    cache.put("d", b"v")
+    keep(cache, "d", b"v")
     assert kept(cache, "abcd") == "acd"
 
 
 def test_the_order_of_use_outlives_a_restart(store: Store, clock: Clock) -> None:
     first = AnswerCache(store, entries=3, clock=clock)
     for key in "abc":
-        first.put(key, b"v")
+        keep(first, key, b"v")
         clock.now += 1
     assert first.get("a") == b"v"
     first.flush()
     clock.now += 1
     second = AnswerCache(store, entries=3, clock=clock)
-    second.put("d", b"v")
+    keep(second, "d", b"v")
     assert kept(second, "abcd") == "acd"
 
 
 def test_storing_again_counts_as_use_and_replaces_the_answer(store: Store, clock: Clock) -> None:
     cache = AnswerCache(store, entries=2, clock=clock)
     for key, value in (("a", b"old"), ("b", b"v"), ("a", b"new"), ("c", b"v")):
-        cache.put(key, value)
+        keep(cache, key, value)
         clock.now += 1
     assert kept(cache, "abc") == "ac"
     assert cache.get("a") == b"new"
@@ -103,7 +109,7 @@ def test_any_sequence_keeps_what_a_plain_lru_keeps(
         clock.now += 1
         if is_put:
             model[key] = str(number).encode()
-            cache.put(key, model[key])
+            keep(cache, key, model[key])
         else:
             assert cache.get(key) == model.get(key)
         if key in model:
@@ -115,7 +121,7 @@ def test_any_sequence_keeps_what_a_plain_lru_keeps(
 
 @pytest.mark.parametrize("value", [b"", b"0", b"null", b"false", b"{}", b"[]", b"\x00"])
 def test_a_falsy_answer_hits_in_memory_and_in_the_store(store: Store, value: bytes) -> None:
-    AnswerCache(store).put("k", value)
+    keep(AnswerCache(store), "k", value)
     cache = AnswerCache(store)
     assert cache.get("k") == value
     assert cache.get("k") == value
@@ -126,7 +132,7 @@ def test_an_answer_is_not_kept_for_ever_however_often_it_is_used(
     store: Store, clock: Clock
 ) -> None:
     cache = AnswerCache(store, ttl_s=100, clock=clock)
-    cache.put("k", b"v")
+    keep(cache, "k", b"v")
     for _ in range(9):
         clock.now += 11
         assert cache.get("k") == b"v"
@@ -139,7 +145,7 @@ def test_an_answer_is_not_kept_for_ever_however_often_it_is_used(
 def test_a_shorter_time_limit_holds_for_answers_stored_under_a_longer_one(
     store: Store, clock: Clock
 ) -> None:
-    AnswerCache(store, ttl_s=100, clock=clock).put("k", b"v")
+    keep(AnswerCache(store, ttl_s=100, clock=clock), "k", b"v")
     clock.now += 50
     assert AnswerCache(store, ttl_s=50, clock=clock).get("k") is None
 
@@ -149,7 +155,7 @@ def test_an_answer_stored_by_a_clock_that_was_years_ahead_is_not_kept(
 ) -> None:
     cache = AnswerCache(store, clock=clock)
     clock.now += 1e8
-    cache.put("k", b"v")
+    keep(cache, "k", b"v")
     clock.now -= 1e8
     assert cache.get("k") is None
     assert AnswerCache(store, clock=clock).get("k") is None
@@ -157,7 +163,7 @@ def test_an_answer_stored_by_a_clock_that_was_years_ahead_is_not_kept(
 
 def test_a_hit_in_memory_touches_no_database(store: Store, statements: list[str]) -> None:
     cache = AnswerCache(store)
-    cache.put("k", b"v")
+    keep(cache, "k", b"v")
     assert any("cached_answers" in each for each in statements)
     statements.clear()
     for _ in range(2000):
@@ -171,7 +177,7 @@ def test_a_hit_in_memory_touches_no_database(store: Store, statements: list[str]
 def test_an_answer_from_the_store_is_in_memory_afterwards(
     store: Store, statements: list[str]
 ) -> None:
-    AnswerCache(store).put("k", b"v")
+    keep(AnswerCache(store), "k", b"v")
     cache = AnswerCache(store)
     assert cache.get("k") == b"v"
     statements.clear()
@@ -184,7 +190,7 @@ def test_memory_is_bounded_by_bytes_and_the_store_still_has_the_rest(
 ) -> None:
     cache = AnswerCache(store, bytes_limit=10)
     for key in "abc":
-        cache.put(key, b"12345")
+        keep(cache, key, b"12345")
     statements.clear()
     assert cache.get("b") == cache.get("c") == b"12345"
     assert statements == []
@@ -195,9 +201,9 @@ def test_memory_is_bounded_by_bytes_and_the_store_still_has_the_rest(
 def test_memory_too_keeps_what_was_used_last(store: Store, statements: list[str]) -> None:
     cache = AnswerCache(store, bytes_limit=10)
     for key in "ab":
-        cache.put(key, b"12345")
+        keep(cache, key, b"12345")
     assert cache.get("a") == b"12345"
-    cache.put("c", b"12345")
+    keep(cache, "c", b"12345")
     statements.clear()
     assert cache.get("a") == cache.get("c") == b"12345"
     assert statements == []
@@ -205,8 +211,8 @@ def test_memory_too_keeps_what_was_used_last(store: Store, statements: list[str]
 
 def test_an_answer_above_the_byte_limit_is_not_kept(store: Store) -> None:
     cache = AnswerCache(store, bytes_limit=10)
-    cache.put("small", b"1" * 10)
-    cache.put("large", b"1" * 11)
+    keep(cache, "small", b"1" * 10)
+    keep(cache, "large", b"1" * 11)
     assert cache.get("large") is None
     assert cache.get("small") == b"1" * 10
     assert cache.stats().entries == 1
@@ -214,7 +220,7 @@ def test_an_answer_above_the_byte_limit_is_not_kept(store: Store) -> None:
 
 def test_the_caller_can_not_change_a_kept_answer(store: Store) -> None:
     cache, value = AnswerCache(store), bytearray(b"answer")
-    cache.put("k", value)
+    keep(cache, "k", value)
     value[:] = b"changed"
     assert cache.get("k") == b"answer"
 
@@ -222,17 +228,17 @@ def test_the_caller_can_not_change_a_kept_answer(store: Store) -> None:
 def test_clearing_forgets_memory_and_store(store: Store) -> None:
     cache = AnswerCache(store)
     for key in "abc":
-        cache.put(key, b"v")
+        keep(cache, key, b"v")
     assert cache.clear() == 3
     assert kept(cache, "abc") == ""
     assert cache.clear() == 0
-    cache.put("a", b"new")
+    keep(cache, "a", b"new")
     assert cache.get("a") == b"new"
 
 
 def test_counts_are_of_all_time_and_savings_without_a_price_stay_unknown(store: Store) -> None:
     cache = AnswerCache(store)
-    cache.put("k", b"v")
+    keep(cache, "k", b"v")
     assert [cache.get("k"), cache.get("x")] == [b"v", None]
     cache.record_saving(100, None)
     assert cache.stats().saved_usd is None
@@ -261,10 +267,10 @@ def test_a_database_that_fails_costs_hits_but_no_answer_and_no_count(
     store: Store, caplog: pytest.LogCaptureFixture
 ) -> None:
     cache = AnswerCache(store)
-    cache.put("before", b"v")
+    keep(cache, "before", b"v")
     break_store(store)
     assert cache.get("never") is None
-    cache.put("k", b"v")
+    keep(cache, "k", b"v")
     assert cache.get("k") == cache.get("before") == b"v"
     with pytest.raises(StorageError):
         cache.stats()
@@ -278,7 +284,7 @@ def test_a_database_that_fails_costs_hits_but_no_answer_and_no_count(
 
 def test_what_was_read_before_a_clear_is_not_kept_after_it(store: Store) -> None:
     cache = AnswerCache(store)
-    AnswerCache(store).put("k", b"old")
+    keep(AnswerCache(store), "k", b"old")
     reader_has_row, is_cleared = threading.Event(), threading.Event()
 
     def pause(*arguments: Any) -> None:
@@ -310,7 +316,7 @@ def test_a_clear_while_others_look_leaves_nothing_old_behind(store: Store) -> No
         for number in range(15):
             old = str(number).encode()
             for key in "abcdefgh":
-                cache.put(key, old)
+                keep(cache, key, old)
             cache.clear()
             assert {cache.get(key) for key in "abcdefgh"} == {None}
         stop.set()
