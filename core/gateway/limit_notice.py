@@ -25,6 +25,8 @@ __all__ = ["BucketReading", "LimitNotice", "read_notice"]
 MAX_TEXT = 4000
 """Characters of a message that are looked at."""
 MAX_JSON = 100_000
+ROUNDING = 1e-3
+"""Less than this between two counts is the wait's own rounding."""
 AMOUNT = r"([0-9][0-9,]{0,20})(?![0-9])"
 
 WAIT_TEXT = re.compile(
@@ -187,7 +189,17 @@ def _text_bucket(text: str, wait_s: float | None) -> BucketReading | None:
         unit = "requests" if requested == 1 else "tokens"
     if unit is None or window is None:
         return None
+    if used is not None and requested is not None and wait_s:
+        used = _unrounded(used, limit - requested + wait_s * limit / window)
     return BucketReading(unit, window, limit, used, requested)
+
+
+def _unrounded(used: float, by_law: float) -> float:
+    """Return what is used, with the fraction that the text leaves out.
+
+    The stated wait is (used + requested - limit) / (limit / window) exactly, and tells it.
+    """
+    return by_law if used + ROUNDING < by_law < used + 1 else used
 
 
 def _named(text: str) -> tuple[Unit | None, float | None]:

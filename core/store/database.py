@@ -23,6 +23,8 @@ from core.store.migrations import migrate
 LOCK_WAIT_S = 10
 """How long a statement waits for another one's lock."""
 CONNECT_WAIT_S = 5
+POOLED = 64
+"""Connections to SQLite that are kept open: as many as threads answer requests at once."""
 WRITES = "understudy_writes"
 """Execution option of a transaction that will write."""
 
@@ -125,7 +127,10 @@ def _parsed(url: str) -> URL:
 def _sqlite(url: URL) -> Engine:
     _create_privately(url)
     arguments = {"timeout": LOCK_WAIT_S, "isolation_level": None}
-    engine = create_engine(url, connect_args=arguments, hide_parameters=True)
+    # No bound: who waited for a connection while it holds the writer's turn would hold up all.
+    engine = create_engine(
+        url, connect_args=arguments, hide_parameters=True, pool_size=POOLED, max_overflow=-1
+    )
     event.listen(engine, "connect", _set_pragmas)
     event.listen(engine, "begin", _begin)
     return engine
