@@ -115,7 +115,7 @@ class FailingFirst:
         if call.target.model.served_model == "down":
             self.read_at = time.perf_counter()
             raise endpoints.app_error(self.error, call.target, "", has_begun=False)
-        endpoints._body(call)  # what the client would be called with
+        endpoints.request_body(call)  # what the client would be called with
         self.seconds.append(time.perf_counter() - self.read_at)
         yield "Good evening."
         yield Completion(

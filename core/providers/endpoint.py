@@ -7,6 +7,7 @@ trimmed.
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from core.catalog import Target
 from core.errors import AppError
@@ -45,7 +46,7 @@ class EndpointProvider:
         """
         key = key_of(call.target, self._environment)
         # The client is imported here: it takes seconds, and would hold up the others' event loop.
-        yield from self._network.stream(call, _Reader(call, key, _body(call)).read)
+        yield from self._network.stream(call, _Reader(call, key, request_body(call)).read)
 
     def identity(self, target: Target) -> str | None:
         """Return the server and the model's name there: other weights can't be noticed."""
@@ -155,7 +156,13 @@ def _unsaid() -> dict[str, Any]:
     return {"OpenAI-Organization": openai.Omit(), "OpenAI-Project": openai.Omit()}
 
 
-def _body(call: ProviderCall) -> dict[str, Any]:
+def _bound_name(target: Target) -> str:
+    """Return what the server calls the bound on new tokens: OpenAI's newest refuse the old name."""
+    is_openai = urlsplit(str(target.model.base_url)).hostname == "api.openai.com"
+    return "max_completion_tokens" if is_openai else "max_tokens"
+
+
+def request_body(call: ProviderCall) -> dict[str, Any]:
     """Return the request; what the caller left open is left out."""
     params = call.params
     body: dict[str, Any] = {
@@ -163,7 +170,7 @@ def _body(call: ProviderCall) -> dict[str, Any]:
         "messages": clean_json([message.to_openai() for message in call.messages]),
         "temperature": params.temperature,
         "top_p": params.top_p,
-        "max_tokens": params.max_tokens,
+        _bound_name(call.target): params.max_tokens,
         "stream": True,
         "stream_options": {"include_usage": True},
     }

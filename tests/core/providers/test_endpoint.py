@@ -21,7 +21,7 @@ from core.gateway.allow import Limits
 from core.messages import GenerationParams, Message, Tool, ToolCall, Usage
 from core.providers import bounded
 from core.providers.base import Completion
-from core.providers.endpoint import EndpointProvider
+from core.providers.endpoint import EndpointProvider, request_body
 from tests.core.providers.calls import (
     HELLO,
     KEY,
@@ -208,6 +208,20 @@ def test_what_is_left_open_is_not_sent_and_nobody_elses_secrets_are(run, server,
     sent = [headers["authorization"] for headers in server.headers]
     assert sent == [f"Bearer {KEY}", "Bearer none"]
     assert "somebody" not in repr(server.headers)
+
+
+@pytest.mark.parametrize(
+    ("url", "name"),
+    [
+        ("https://api.openai.com", "max_completion_tokens"),
+        ("https://api.groq.com/openai", "max_tokens"),
+        ("https://api.openai.com.example.org", "max_tokens"),
+    ],
+)
+def test_the_bound_on_new_tokens_has_the_name_that_the_server_knows(url, name):
+    """Trap: OpenAI's newest models refuse `max_tokens`, and others know nothing else."""
+    body = request_body(call_of(url))
+    assert {key for key in body if key.startswith("max_")} == {name}
 
 
 def delta_call(index: int, **values) -> dict:
