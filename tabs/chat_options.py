@@ -20,7 +20,7 @@ from tabs.bridge import handler
 from tabs.escape import as_text
 
 DEFAULTS = GenerationParams()
-REFRESH_S = 10.0
+REFRESH_S = 5.0
 """How often a page asks what the models are worth now."""
 Shown = tuple[str, list[tuple[str, str]]] | None
 """What a page shows of the models; None before the first look."""
@@ -83,9 +83,10 @@ def model_line(traffic: Traffic, name: str) -> str:
         ModelNotAllowedError: the catalog has no such id.
     """
     target, state = traffic.catalog.resolve(name), model_state(traffic, name)
-    missing = f"{state.reason[:1].upper()}{state.reason[1:].rstrip('.')}."
+    reason = state.reason.removeprefix(f"{name}: ").rstrip(".")
+    missing = f"{reason[:1].upper()}{reason[1:]}."
     parts = [state.description, "Ready." if state.is_ready else as_text(missing)]
-    if state.cooling_until is not None:
+    if state.cooling_until is not None and "again in" not in reason:
         parts.append(f"{_free_again(state.cooling_until).capitalize()}.")
     if state.left_today:
         parts.append(f"Left: {state.left_today}.")
