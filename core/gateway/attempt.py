@@ -127,7 +127,7 @@ class ModelAttempt:
             raise SkippedError(f"{self.target.id!r} {state.reason}")
         allowed = self.traffic.breaker.allow(self.target.id)
         if not allowed.is_allowed:
-            raise SkippedError(f"{self.target.id!r}: {allowed.reason}")
+            raise SkippedError(allowed.reason)
         return allowed
 
     def _budgeted(self, guarded: Guarded) -> Generator[Delta, None, Completion]:
