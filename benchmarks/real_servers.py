@@ -144,7 +144,7 @@ def main() -> None:
     python = parser.parse_args().llama
     pool: ModelPool = ModelPool(10**9)
     with closing(pool), closing(EndpointProvider({})) as far, llama_cpp(python) as url:
-        compare = Comparison(far, LocalProvider(pool, None), url)
+        compare = Comparison(far, LocalProvider(pool, None, Path("gguf")), url)
         checks: tuple[Callable[[], bool], ...] = (
             *(compare.texts, compare.tools, compare.schema),
             *(compare.too_long, compare.cancelled),

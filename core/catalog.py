@@ -96,6 +96,9 @@ class ModelEntry:
     """Size of the download, in gigabytes."""
     precision: Precision = "auto"
     """Number format of the weights; `auto` keeps the stored one on CUDA, fp32 on CPU."""
+    engine: Literal["transformers", "llama.cpp"] = "transformers"
+    """What runs a local model; llama.cpp takes Llama models on a CPU, several times as fast, and
+    needs `requirements-llama.txt`."""
     base_url: str | None = None
     """Address of an OpenAI-compatible server, up to `/v1`."""
     served_model: str | None = None

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from core.catalog import Catalog
 from core.catalog_files import load_catalog
 from core.chats import Chats
+from core.engines.base import Engine
 from core.gateway.allow import RateLimiter
 from core.gateway.breaker import Breaker
 from core.gateway.cache import AnswerCache
@@ -19,7 +20,6 @@ from core.providers.endpoint import EndpointProvider
 from core.providers.local import LocalProvider
 from core.providers.ollama import OllamaProvider
 from core.providers.replay import ReplayProvider
-from core.providers.weights import LoadedModel
 from core.settings import Settings
 from core.store import Conversations, Store, open_store
 
@@ -31,7 +31,7 @@ class Services:
     settings: Settings
     catalog: Catalog
     gateway: Gateway
-    pool: ModelPool[LoadedModel]
+    pool: ModelPool[Engine]
     store: Store
     ledger: Ledger
     conversations: Conversations
@@ -54,9 +54,9 @@ def make_services(settings: Settings) -> Services:
     catalog = load_catalog(settings)
     store = open_store(settings.database_url)
     ledger = Ledger(store)
-    pool: ModelPool[LoadedModel] = ModelPool(int(catalog.loaded_gb * 1e9))
+    pool: ModelPool[Engine] = ModelPool(int(catalog.loaded_gb * 1e9))
     providers: Mapping[str, Provider] = {
-        "local": LocalProvider(pool, settings.environment.get("HF_TOKEN")),
+        "local": LocalProvider(pool, settings.environment.get("HF_TOKEN"), settings.home / "gguf"),
         "endpoint": EndpointProvider(settings.environment),
         "ollama": OllamaProvider(settings.environment),
         "replay": ReplayProvider(),

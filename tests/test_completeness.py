@@ -35,8 +35,10 @@ WIDER_NAMES: Mapping[str, str] = {
 }
 """Distributions whose import name is another."""
 FROM_OUTSIDE: Mapping[str, str] = {
+    "gguf": "requirements-llama.txt, an optional extra; MissingExtraError without it",
     "ray": "an executor for who has a cluster; MissingExtraError without it",
     "spaces": "installed by ZeroGPU Spaces and of no use elsewhere",
+    "xllamacpp": "requirements-llama.txt, an optional extra; MissingExtraError without it",
 }
 """Imports that requirements.txt leaves out, each with the reason."""
 

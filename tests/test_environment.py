@@ -66,6 +66,7 @@ class Project:
         self.root = folder / "project"
         self.root.mkdir()
         (self.root / "requirements.txt").write_text("torch==1.0\nsolo==1.0\n")
+        (self.root / "requirements-llama.txt").write_text("fast==1.0\n")
         (self.root / "requirements-dev.txt").write_text("-r requirements.txt\n")
         (self.root / "constraints.txt").write_text("")
         self.calls = folder / "calls"

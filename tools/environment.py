@@ -26,7 +26,12 @@ CANDIDATES = ("python3.13", "python3.12", "python3.11", "python3")
 ROOT = Path(__file__).resolve().parent.parent
 FILES = {
     "base": ("constraints.txt", "requirements.txt"),
-    "dev": ("constraints.txt", "requirements.txt", "requirements-dev.txt"),
+    "dev": (
+        "constraints.txt",
+        "requirements.txt",
+        "requirements-llama.txt",
+        "requirements-dev.txt",
+    ),
 }
 """What each level of the environment is made from."""
 INSTALLING = {"state": "installing"}

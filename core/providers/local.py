@@ -1,36 +1,51 @@
-"""Models in this process: `transformers`, one owning thread per model, tokens as they come.
+"""Models in this process: an engine per model serves all its requests, tokens as they come.
 
-A stop request ends a generation within one token. Requests for one model wait their turn;
-requests for different models run side by side.
+A stop request ends a generation within one token.
 """
 
 import hashlib
 import json
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from concurrent.futures import wait
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from core.catalog import ModelEntry, Target, located
+from core.catalog import ModelEntry, Precision, Target, located
 from core.digests import FolderDigests
+from core.engines.base import Engine, Job
+from core.engines.gguf_files import Quantisation
+from core.engines.llama_cpp import load_llama_cpp
+from core.engines.llama_server import LlamaOptions
+from core.engines.transformers_engine import load_engine
 from core.errors import GenerationError, StorageError
 from core.messages import ModelRef, Progress, Usage
 from core.pool import ModelPool
 from core.providers.base import Completion, ProviderCall, ProviderEvent
-from core.providers.generate import Job, read, submit
+from core.providers.generate import read
 from core.providers.hub import fetch_snapshot
 from core.providers.prompt import PLAIN_TEMPLATE, build_prompt
-from core.providers.weights import LoadedModel, has_cuda, load_folder
+from core.providers.weights import has_cuda
+
+QUANTISATIONS: Mapping[Precision, Quantisation] = {
+    "auto": "F16",
+    "fp32": "F32",
+    "bf16": "F16",
+    "int8": "Q8_0",
+    "nf4": "Q4_0",
+}
+"""What llama.cpp has that comes nearest to a precision."""
 
 
 class LocalProvider:
     """Runs the catalog's local models."""
 
-    def __init__(self, pool: ModelPool[LoadedModel], hub_token: str | None) -> None:
+    def __init__(self, pool: ModelPool[Engine], hub_token: str | None, converted: Path) -> None:
+        """`converted` is the folder for weights that an engine needs in another format."""
         self._pool = pool
         self._hub_token = hub_token
+        self._converted = converted
         self._snapshots: dict[str, Path] = {}
         """Folders fetched so far by model, so that the Hub is asked once and not for each call."""
         self._digests = FolderDigests()
@@ -49,13 +64,11 @@ class LocalProvider:
         if not self._pool.has(target.model_id):
             yield Progress("loading")
         folder = yield from self._folder(target)
-        load = partial(
-            load_folder, target.model_id, folder, target.model.precision, self._digests.of
-        )
-        with self._pool.use(target.model_id, load) as model:
-            adapter = _adapter(model, target)
+        load = partial(self._load, target, folder)
+        with self._pool.use(target.model_id, load) as engine:
+            adapter = _adapter(engine, target)
             load_s = time.monotonic() - began
-            yield from _generate(model, call, adapter, load_s)
+            yield from _generate(engine, call, adapter, load_s)
 
     def close(self) -> None:
         """Do nothing: the pool is closed by whoever made it."""
@@ -80,8 +93,20 @@ class LocalProvider:
             changes = None if adapter is None else self._digests.of(located(adapter.path))
         except StorageError:
             return None
-        how = {"precision": model.precision, "context": model.context, **self._setting}
+        how = {
+            "engine": model.engine,
+            "precision": model.precision,
+            "context": model.context,
+            **self._setting,
+        }
         return json.dumps({"weights": weights, "adapter": changes, **how})
+
+    def _load(self, target: Target, folder: Path) -> Engine:
+        name, model, digest_of = target.model_id, target.model, self._digests.of
+        if model.engine == "transformers":
+            return load_engine(name, folder, model.precision, digest_of)
+        options = LlamaOptions(QUANTISATIONS[model.precision], model.context, self._converted)
+        return load_llama_cpp(name, folder, options, digest_of)
 
     @staticmethod
     def _folder_here(model: ModelEntry) -> Path | None:
@@ -104,31 +129,31 @@ class LocalProvider:
         return folder
 
 
-def _adapter(model: LoadedModel, target: Target) -> ModelRef | None:
+def _adapter(engine: Engine, target: Target) -> ModelRef | None:
     if target.adapter is None or target.version is None:
         return None
-    digest = model.adapter_digest(target.version, located(target.adapter.path))
+    digest = engine.adapter_digest(target.version, located(target.adapter.path))
     return ModelRef(target.version, digest)
 
 
 def _generate(
-    model: LoadedModel, call: ProviderCall, adapter: ModelRef | None, load_s: float
+    engine: Engine, call: ProviderCall, adapter: ModelRef | None, load_s: float
 ) -> Generator[ProviderEvent, None, None]:
-    prompt = build_prompt(model.tokenizer, call)
+    prompt = build_prompt(engine.tokenizer, call)
     room = call.target.model.context - len(prompt.tokens)
     limit = min(call.params.max_tokens, room)
     job = Job(prompt.tokens, call.params, call.target.version, limit, call.cancel)
-    future = submit(model, job)
+    future = engine.submit(job)
     try:
-        answer = yield from read(model, job, future)
-    except (RuntimeError, MemoryError) as error:
+        answer = yield from read(engine, job, future)
+    except (RuntimeError, MemoryError, IndexError) as error:
         raise GenerationError(f"{call.target.id!r} failed while generating: {error}") from error
     finally:
         job.ended.set()
         wait([future])
     yield Completion(
         text=answer.text,
-        model=ModelRef(call.target.model_id, model.digest),
+        model=ModelRef(call.target.model_id, engine.digest),
         adapter=adapter,
         usage=Usage(len(prompt.tokens), answer.output_tokens),
         timings=replace(answer.timings, load_s=load_s),

@@ -3,6 +3,7 @@ import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -10,15 +11,19 @@ from pathlib import Path
 import pytest
 
 from core.catalog import AdapterEntry, ModelEntry, Target
+from core.digests import folder_digest
+from core.engines.base import Engine, Job
+from core.engines.sampling import Gumbel
+from core.engines.transformers_engine import load_engine
 from core.errors import InputError, UnavailableError
 from core.messages import GenerationParams, Message, Progress, Tool, ToolCall
 from core.pool import ModelPool
 from core.providers import generate
 from core.providers.base import Completion, ProviderCall
-from core.providers.generate import Job
 from core.providers.local import LocalProvider
 from core.providers.prompt import build_prompt
-from core.providers.weights import LoadedModel, load_folder
+from core.providers.weights import load_folder
+from core.settings import PROJECT
 from tests import tiny_models
 from tests.tiny_models import CONTEXT
 
@@ -27,16 +32,16 @@ TOOL = Tool("find_table", "Finds it.", {"type": "object", "properties": {}})
 
 
 @pytest.fixture(scope="module")
-def pool() -> Iterator[ModelPool[LoadedModel]]:
+def pool() -> Iterator[ModelPool[Engine]]:
     """One pool for all tests of this file: each model is loaded once."""
-    made: ModelPool[LoadedModel] = ModelPool(10**9)
+    made: ModelPool[Engine] = ModelPool(10**9)
     yield made
     made.close()
 
 
 @pytest.fixture
 def provider(pool) -> LocalProvider:
-    return LocalProvider(pool, None)
+    return LocalProvider(pool, None, Path("gguf"))
 
 
 def target_of(folder: Path, **changes) -> Target:
@@ -86,10 +91,9 @@ def test_greedy_text_is_that_of_the_library(provider, tiny, tiny_folder):
     assert found.text == reference(tiny_folder, call, 60).rstrip("\ufffd")
     assert found.usage.output_tokens == 60
     assert found.finish_reason == "length"
-    assert found.usage.input_tokens == len(
-        build_prompt(load_folder("x", tiny_folder, "fp32").tokenizer, call).tokens
-    )
-    assert found.model.digest == load_folder("x", tiny_folder, "fp32").digest
+    tokenizer = load_folder("x", tiny_folder, "fp32").tokenizer
+    assert found.usage.input_tokens == len(build_prompt(tokenizer, call).tokens)
+    assert found.model.digest == folder_digest(tiny_folder)
     assert found.adapter is None
     assert found.timings.first_token_s > 0
     assert found.timings.tokens_per_s > 0
@@ -97,8 +101,8 @@ def test_greedy_text_is_that_of_the_library(provider, tiny, tiny_folder):
 
 
 def test_loading_is_announced_and_timed(tiny_folder):
-    pool: ModelPool[LoadedModel] = ModelPool(10**9)
-    events = list(LocalProvider(pool, None).stream(call_of(target_of(tiny_folder))))
+    pool: ModelPool[Engine] = ModelPool(10**9)
+    events = list(LocalProvider(pool, None, Path("gguf")).stream(call_of(target_of(tiny_folder))))
     assert events[0] == Progress("loading")
     assert events[-1].timings.load_s > 0.001
     pool.close()
@@ -121,7 +125,7 @@ def test_sampling_follows_the_distribution():
     import torch
 
     scores = torch.tensor([[1.0, 0.0, -1.0, float("-inf")]])
-    noisy = generate._Gumbel(3, torch.device("cpu"))
+    noisy = Gumbel(3, torch.device("cpu"))
     drawn = [int(noisy(scores, scores).argmax()) for _ in range(4000)]
     for token, share in enumerate(torch.softmax(scores[0], 0).tolist()):
         spread = (share * (1 - share) / 4000) ** 0.5
@@ -189,7 +193,6 @@ def test_two_users_of_one_model_are_both_served(provider, tiny):
     for thread in threads:
         thread.join(30)
     assert [together[text].text for text in "ab"] == alone
-    assert max(found.timings.queue_s for found in together.values()) > 0
 
 
 def test_a_prompt_that_is_too_long_is_refused_with_both_numbers(provider, tiny):
@@ -224,19 +227,20 @@ def test_trimming_leaves_out_the_oldest_turns_and_says_so(provider, tiny):
 
 def test_characters_of_several_tokens_come_whole(tiny_folder):
     """The reader's decoding, fed with the tokens of a text whose characters are many bytes."""
-    model = load_folder("tiny", tiny_folder, "fp32")
+    engine = load_engine("tiny", tiny_folder, "fp32")
     text = "Ça va? 🎉👩\u200d🚀 olá, 你好"
-    ids = model.tokenizer(text, add_special_tokens=False)["input_ids"]
+    ids = engine.tokenizer(text, add_special_tokens=False)["input_ids"]
     assert len(ids) > len(text)
     job = Job([1], GenerationParams(), None, len(ids), threading.Event())
     for token in [*ids, 0]:  # the last one ends the text and is not shown
         job.add(token)
     job.finish()
-    done = model.owner.submit(lambda: None)
-    pieces = list(generate.read(model, job, done))
+    done: Future[None] = Future()
+    done.set_result(None)
+    pieces = list(generate.read(engine, job, done))
     assert "".join(pieces) == text
     assert "\ufffd" not in "".join(pieces)
-    model.close()
+    engine.close()
 
 
 def cut(folder: Path) -> None:
@@ -307,7 +311,7 @@ def test_code_in_a_model_folder_is_not_run(tmp_path, tiny_folder, model_type):
     settings["auto_map"] = {"AutoTokenizer": ["evil.C", "evil.C"]}
     (folder / "tokenizer_config.json").write_text(json.dumps(settings))
     if model_type == "llama":
-        load_folder("tiny", folder, "auto").close()
+        load_folder("tiny", folder, "auto")
     else:
         with pytest.raises(UnavailableError):
             load_folder("tiny", folder, "auto")
@@ -434,3 +438,21 @@ def test_a_template_that_fails_is_an_input_error(provider, tiny):
     call = ToolCall("1", "find_table", '{"guest": 5}')  # the template joins texts
     with pytest.raises(InputError, match="the template of '.*' refuses the messages"):
         run(provider, call_of(tiny, [Message("assistant", "", (call,))]))
+
+
+def test_both_engines_give_the_same_answer_and_are_cached_apart(tmp_path):
+    folder = PROJECT / "assets" / "models" / "lead"
+    asked = (Message("user", "Good evening"),)
+    texts, identities = set(), set()
+    for engine in ("transformers", "llama.cpp"):
+        pool: ModelPool[Engine] = ModelPool(10**9)
+        with closing(pool):
+            provider = LocalProvider(pool, None, tmp_path / "gguf")
+            target = target_of(folder, engine=engine, precision="fp32", context=1024)
+            done = run(provider, call_of(target, asked, temperature=0.0, max_tokens=24))
+            texts.add(done.text)
+            identities.add(provider.identity(target))
+            assert done.model.digest == folder_digest(folder)
+    assert len(texts) == 1
+    assert len(identities) == 2
+    assert len(list((tmp_path / "gguf").glob("*.gguf"))) == 1

@@ -12,13 +12,14 @@ import pytest
 
 from core.catalog import AdapterEntry, ModelEntry, Target
 from core.digests import folder_digest
+from core.engines.base import Engine
 from core.gateway.cache import AnswerCache
 from core.gateway.cache_key import comes_from, request_key
 from core.messages import GenerationParams, GenerationRequest, Message
 from core.pool import ModelPool
 from core.providers.base import Completion, ProviderCall
 from core.providers.local import LocalProvider
-from core.providers.weights import LoadedModel, has_cuda
+from core.providers.weights import has_cuda
 from core.settings import PROJECT
 from core.store import open_store
 from tests import tiny_models
@@ -28,8 +29,8 @@ REQUEST = GenerationRequest("m", (Message("user", "Hi"),), GenerationParams(max_
 
 @pytest.fixture
 def provider() -> Iterator[LocalProvider]:
-    pool: ModelPool[LoadedModel] = ModelPool(10**9)
-    yield LocalProvider(pool, None)
+    pool: ModelPool[Engine] = ModelPool(10**9)
+    yield LocalProvider(pool, None, Path("gguf"))
     pool.close()
 
 
@@ -95,7 +96,7 @@ def test_a_file_replaced_under_the_same_name_is_another_model(
     change(folder, other_folder)
     seen.append(provider.identity(target_of(folder)))
     assert seen[0] != seen[1]
-    assert seen[1] == LocalProvider(ModelPool(1), None).identity(target_of(folder))
+    assert seen[1] == LocalProvider(ModelPool(1), None, Path("gguf")).identity(target_of(folder))
 
 
 def test_a_replaced_file_of_the_same_size_and_time_is_noticed_too(

@@ -71,7 +71,7 @@ def wait_for(address: str, process: subprocess.Popen) -> str:
 @pytest.fixture(scope="module")
 def here() -> Iterator[LocalProvider]:
     pool = ModelPool(10**9)
-    yield LocalProvider(pool, None)
+    yield LocalProvider(pool, None, Path("gguf"))
     pool.close()
 
 

@@ -1,0 +1,1 @@
+"""What runs a local model: one protocol, two engines."""
