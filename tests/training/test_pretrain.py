@@ -11,9 +11,9 @@ from training.pretrain.config import PretrainConfig, Stage
 from training.pretrain.evaluate import grade
 from training.pretrain.habits import dress_calls, habit_for
 from training.pretrain.mix import SPLITS, conversation, held_out
-from training.pretrain.tokenizer import CONTEXT, VOCABULARY, load_tokenizer
+from training.pretrain.tokenizer import CONTEXT, VOCABULARY, learn_tokenizer, load_tokenizer
 from training.pretrain.trainer import learning_rate, train
-from training.pretrain.world import Draw, slots_of, tools, word_pools
+from training.pretrain.world import Draw, slots_of, token_pieces, tools, word_pools
 
 TINY = PretrainConfig(
     "tiny",
@@ -122,6 +122,24 @@ def test_prompts_with_tools_fit_512_tokens(tokenizer):
                 request.messages, tools=request.tools, add_generation_prompt=True, tokenize=False
             )
             assert len(tokenizer(text)["input_ids"]) < 512
+
+
+def test_a_tokenizer_that_is_learnt_joins_no_space_to_a_word():
+    learnt = learn_tokenizer(seed=2)
+    assert learnt.get_vocab_size() == VOCABULARY
+    assert not [token for token in learnt.get_vocab() if re.match("Ġ[a-zA-Z]", token)]
+
+
+def test_copying_practice_has_every_token_of_letters(tokenizer):
+    """Trap: tokens that were never copied were replaced by frequent ones."""
+    stage = Stage(0, echoes=1.0, novel_words=1.0)
+    copied = set()
+    for index in range(600):
+        for message in conversation(f"copy:{index}", stage).messages:
+            if message["role"] == "assistant":
+                copied.update(tokenizer(message["content"])["input_ids"])
+    practised = {tokenizer.convert_tokens_to_ids(piece) for piece in token_pieces()}
+    assert len(practised & copied) > 0.97 * len(practised)
 
 
 def test_tokenizer_is_byte_level_and_loses_nothing(tokenizer):

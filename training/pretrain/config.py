@@ -70,7 +70,7 @@ CONFIGS: Mapping[str, PretrainConfig] = {
         layers=5,
         heads=6,
         feed_forward=512,
-        steps=3800,
+        steps=9000,
         stages=(SKILL,),
     ),
     "understudy": PretrainConfig(
@@ -79,7 +79,7 @@ CONFIGS: Mapping[str, PretrainConfig] = {
         layers=4,
         heads=4,
         feed_forward=384,
-        steps=5000,
-        stages=(SKILL, replace(SKILL, first_step=4304, habits=True)),
+        steps=9000,
+        stages=(SKILL, replace(SKILL, first_step=7200, habits=True)),
     ),
 }

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from training.pretrain.world import (
@@ -134,14 +135,33 @@ def offer(tool: Tool, draw: Draw) -> Offer:
     return Offer(tool, name, names, schema)
 
 
+@cache
+def held_out_names() -> frozenset[str]:
+    """Return the tool names that training never sees."""
+    return frozenset(name for tool in tools() for name in tool.names["heldout"])
+
+
 def novel_name(tool: Tool, draw: Draw) -> str:
-    """Return a name recombined from two of the tool's or partly made up; never a held-out one."""
+    """Return a name recombined from two of the tool's or partly made up; never a held-out one.
+
+    With a word of another tool's name, only the description tells what the tool does.
+    """
     rng = draw.rng
     one, two = (rng.choice(tool.names[draw.names]).split("_") for _ in range(2))
+    other = rng.choice(rng.choice(tools()).names[draw.names]).split("_")
     word = pseudo_word(rng)
-    made = ([one[0], two[-1]], [word, two[-1]], [one[0], word], [*one, word], [word])
+    made = (
+        [one[0], two[-1]],
+        [word, two[-1]],
+        [one[0], word],
+        [*one, word],
+        [word],
+        [other[0], word],
+        [other[0], two[-1]],
+        [pseudo_word(rng), word],
+    )
     name = "_".join(dict.fromkeys(rng.choice(made)))
-    return novel_name(tool, draw) if name in tool.names["heldout"] else name
+    return novel_name(tool, draw) if name in held_out_names() else name
 
 
 def offers(draw: Draw, count: int) -> list[Offer]:

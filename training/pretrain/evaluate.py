@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 MAX_NEW_TOKENS = 160
+REPORTED_SEED = 1
+"""Of the requests that figures are reported on; those of seed 0 are for looking at."""
 BATCH = 50
 """Prompts generated together."""
 
@@ -43,7 +45,10 @@ class SplitResult:
 
 
 def evaluate(
-    model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerFast", count: int, seed: int = 0
+    model: "PreTrainedModel",
+    tokenizer: "PreTrainedTokenizerFast",
+    count: int,
+    seed: int = REPORTED_SEED,
 ) -> Iterator[SplitResult]:
     """Yield the figures of each split on `count` held-out requests, greedy."""
     from scipy.stats import binomtest

@@ -4,7 +4,17 @@ import json
 from typing import Any
 
 from training.pretrain.desk import OUTSIDE, dressed, offer, plain_request
-from training.pretrain.world import VALUES, Draw, clock, dish, made_up_word, person, title, tools
+from training.pretrain.world import (
+    VALUES,
+    Draw,
+    clock,
+    dish,
+    made_up_word,
+    person,
+    title,
+    token_pieces,
+    tools,
+)
 
 Json = dict[str, Any]
 PERSONA_PROMPTS = (
@@ -186,9 +196,12 @@ def route(draw: Draw) -> list[Json]:
 
 
 def echo(draw: Draw) -> list[Json]:
-    """Return one to three texts to repeat, plainly or as JSON: practice in copying."""
+    """Return texts to repeat, plainly or as JSON: practice in copying values and any token."""
     rng = draw.rng
     messages: list[Json] = []
+    if draw.novel_words:
+        said = " ".join(rng.choices(token_pieces(), k=rng.randrange(8, 25)))
+        messages += exchange(None, rng.choice(ECHO_PROMPTS).format(said), said)
     for _ in range(rng.choice((1, 2, 3))):
         kinds = rng.choices(ECHOED, k=rng.choice((1, 2, 3)))
         values = [VALUES[kind](draw) for kind in kinds]

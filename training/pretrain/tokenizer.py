@@ -1,4 +1,8 @@
-"""A byte-level BPE tokenizer with GPT-2's pre-tokenizer and our chat template."""
+"""A byte-level BPE tokenizer with GPT-2's pre-tokenizer and our chat template.
+
+`tokenizer.json` was learnt once, by `python -m training.pretrain.tokenizer`, and is kept: it was
+learnt from the conversations of that day, and another one makes every checkpoint useless.
+"""
 
 import json
 from collections.abc import Iterator
@@ -9,6 +13,7 @@ from training.pretrain.config import Stage
 from training.pretrain.mix import conversation
 
 if TYPE_CHECKING:
+    from tokenizers import Tokenizer
     from transformers import PreTrainedTokenizerFast
 
 VOCABULARY = 1536
@@ -20,6 +25,7 @@ SAMPLE = 6000
 END_OF_TEXT, START, END = "<|endoftext|>", "<|im_start|>", "<|im_end|>"
 CALL_TAGS = ("<tool_call>", "</tool_call>")
 TEMPLATE = Path(__file__).with_name("chat_template.jinja")
+LEARNT = Path(__file__).with_name("tokenizer.json")
 
 
 def corpus(seed: int) -> Iterator[str]:
@@ -36,10 +42,9 @@ def corpus(seed: int) -> Iterator[str]:
                 yield json.dumps(call["function"], ensure_ascii=False)
 
 
-def build_tokenizer(seed: int) -> "PreTrainedTokenizerFast":
-    """Train the tokenizer; the same seed gives the same vocabulary."""
+def learn_tokenizer(seed: int) -> "Tokenizer":
+    """Learn the merges; the same seed and conversations give the same vocabulary."""
     from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
-    from transformers import PreTrainedTokenizerFast
 
     bpe = Tokenizer(models.BPE())
     byte_level = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True)
@@ -57,8 +62,16 @@ def build_tokenizer(seed: int) -> "PreTrainedTokenizerFast":
     bpe.train_from_iterator(corpus(seed), trainer)
     bpe.pre_tokenizer = byte_level
     bpe.add_tokens([AddedToken(tag, normalized=False, special=False) for tag in CALL_TAGS])
+    return bpe
+
+
+def load_tokenizer() -> "PreTrainedTokenizerFast":
+    """Return the embedded models' tokenizer with our chat template."""
+    from tokenizers import Tokenizer
+    from transformers import PreTrainedTokenizerFast
+
     return PreTrainedTokenizerFast(
-        tokenizer_object=bpe,
+        tokenizer_object=Tokenizer.from_file(str(LEARNT)),
         eos_token=END,
         bos_token=END_OF_TEXT,
         pad_token=END_OF_TEXT,
@@ -66,3 +79,7 @@ def build_tokenizer(seed: int) -> "PreTrainedTokenizerFast":
         model_max_length=CONTEXT,
         clean_up_tokenization_spaces=False,
     )
+
+
+if __name__ == "__main__":
+    learn_tokenizer(seed=1).save(str(LEARNT))

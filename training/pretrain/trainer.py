@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from core.errors import StorageError, TrainingError
 from training.pretrain.config import PretrainConfig
 from training.pretrain.mix import conversation
-from training.pretrain.tokenizer import CONTEXT, build_tokenizer
+from training.pretrain.tokenizer import CONTEXT, load_tokenizer
 
 if TYPE_CHECKING:
     import torch
@@ -210,7 +210,7 @@ def train(
 
     torch.set_num_threads(1)
     folder.mkdir(parents=True, exist_ok=True)
-    tokenizer = build_tokenizer(seed=1)
+    tokenizer = load_tokenizer()
     model = build_model(config, tokenizer, seed).to(device)
     optimizers = build_optimizers(model, config.learning_rate)
     checkpoint, first, spent = folder / "checkpoint.safetensors", 0, 0.0
@@ -255,7 +255,7 @@ def export(config: PretrainConfig, folder: Path, target: Path) -> None:
     """Write the newest checkpoint as a Hub model folder: bf16 safetensors and tokenizer."""
     import torch
 
-    tokenizer = build_tokenizer(seed=1)
+    tokenizer = load_tokenizer()
     model = build_model(config, tokenizer, seed=0)
     load_checkpoint(folder / "checkpoint.safetensors", model, optimizers=())
     target.mkdir(parents=True, exist_ok=True)

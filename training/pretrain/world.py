@@ -4,7 +4,9 @@ Held-out words, phrasings and tool names are drawn only when a `Draw` asks for t
 that the held-out figures measure can reach the pretraining text.
 """
 
+import json
 import random
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -138,12 +140,26 @@ def _by_source(lists: Mapping[Source, Sequence[str]]) -> dict[Source, tuple[str,
 
 def made_up_word(draw: Draw) -> str:
     """Return a pronounceable word of two to four syllables that no list contains."""
+    if draw.is_novel(draw.novel_words):
+        return pseudo_word(draw.rng)
     pieces = word_pools()["syllables"][draw.values]
     return "".join(draw.rng.choices(pieces, k=draw.rng.choice((2, 2, 3, 3, 4))))
 
 
+@cache
+def token_pieces() -> tuple[str, ...]:
+    """Return the tokenizer's tokens of two and more letters."""
+    tokens = json.loads((HERE / "tokenizer.json").read_text(encoding="utf-8"))["model"]["vocab"]
+    return tuple(token for token in tokens if re.fullmatch("[A-Za-z][a-z]+", token))
+
+
 def pseudo_word(rng: random.Random) -> str:
-    """Return a word of one to three syllables of any letters."""
+    """Return a word of one to three syllables of any letters, or of two or three tokens.
+
+    The latter practise every token: a rare one that was never copied is replaced by a frequent one.
+    """
+    if rng.random() < 0.6:
+        return "".join(rng.choices(token_pieces(), k=rng.choice((2, 2, 3)))).lower()
     parts = word_pools()["letters"]
     pieces = []
     for _ in range(rng.choice((1, 2, 2, 3))):
