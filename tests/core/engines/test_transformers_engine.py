@@ -165,17 +165,22 @@ def test_an_adapter_that_changes_nothing_is_refused_and_disturbs_nobody(
     engine: TransformersEngine, model: Any, tiny_folder: Path, tmp_path: Path
 ) -> None:
     dead = tiny_models.save_adapter(tmp_path / "dead", tiny_folder, strength=0.0)
-    jobs = [job_of(p, 120) for p in prompts(3, seed=5)]
-    futures = [engine.submit(job) for job in jobs]
-    first = wait_for(jobs[0], 1)
+    endless, *jobs = [job_of(p, n) for p, n in zip(prompts(3, seed=5), (1900, 120, 120))]
+    running, *futures = [engine.submit(job) for job in (endless, *jobs)]
+    begun = wait_for(endless, 1)
     for _ in range(2):
         with pytest.raises(UnavailableError, match="'dead' changes nothing"):
             engine.adapter_digest("dead", dead)
-    assert not futures[0].done()
-    ties = Ties()
-    for job, future, begun in zip(jobs, futures, (first, [], []), strict=True):
+    assert not running.done()
+    for future in futures:
         future.result(WAIT_S)
-        ties.check(model, job, begun + tokens_of(job))
+    endless.cancelled.set()
+    running.result(WAIT_S)
+    ties = Ties()
+    for job, tokens in zip((endless, *jobs), (begun, [], []), strict=True):
+        tokens += tokens_of(job)
+        job.new_tokens = len(tokens)
+        ties.check(model, job, tokens)
     assert ties.count == 0
 
 
