@@ -6,6 +6,7 @@ trimmed.
 
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -45,7 +46,8 @@ class EndpointProvider:
             GenerationError: the server began to answer and then failed.
         """
         key = key_of(call.target, self._environment)
-        # The client is imported here: it takes seconds, and would hold up the others' event loop.
+        # Imported before the call's clock runs: it takes seconds, and would hold up the event loop.
+        import_module("openai")
         yield from self._network.stream(call, _Reader(call, key, request_body(call)).read)
 
     def identity(self, target: Target) -> str | None:

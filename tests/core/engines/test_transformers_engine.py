@@ -165,7 +165,9 @@ def test_an_adapter_that_changes_nothing_is_refused_and_disturbs_nobody(
     engine: TransformersEngine, model: Any, tiny_folder: Path, tmp_path: Path
 ) -> None:
     dead = tiny_models.save_adapter(tmp_path / "dead", tiny_folder, strength=0.0)
-    endless, *jobs = [job_of(p, n) for p, n in zip(prompts(3, seed=5), (1900, 120, 120))]
+    endless, *jobs = [
+        job_of(p, n) for p, n in zip(prompts(3, seed=5), (1900, 120, 120), strict=True)
+    ]
     running, *futures = [engine.submit(job) for job in (endless, *jobs)]
     begun = wait_for(endless, 1)
     for _ in range(2):

@@ -71,22 +71,30 @@ class RawServer:
 
     def _one(self, connection: socket.socket) -> None:
         with connection:
-            self.requests.append(read_request(connection))
             try:
+                self.requests.append(read_request(connection))
                 self.answer(connection)
             except OSError:
                 self.left.set()
+
+
+def some_of(connection: socket.socket) -> bytes:
+    """Return the next bytes; a caller that has gone is an OSError."""
+    part = connection.recv(65536)
+    if not part:
+        raise ConnectionResetError
+    return part
 
 
 def read_request(connection: socket.socket) -> bytes:
     """Return one whole request: its head, and as much body as the head says."""
     data = b""
     while b"\r\n\r\n" not in data:
-        data += connection.recv(65536)
+        data += some_of(connection)
     head, _, body = data.partition(b"\r\n\r\n")
     fields = dict(line.lower().split(b": ", 1) for line in head.split(b"\r\n")[1:])
     while len(body) < int(fields.get(b"content-length", b"0")):
-        body += connection.recv(65536)
+        body += some_of(connection)
     return head + b"\r\n\r\n" + body
 
 
