@@ -4,10 +4,13 @@ import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from threading import Event
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from core.errors import InputError
 from core.reports import Reports
+
+if TYPE_CHECKING:
+    from core.together import Together
 
 Role = Literal["system", "user", "assistant", "tool"]
 FinishReason = Literal["stop", "length", "tool_calls", "content_filter", "cancelled", "abstained"]
@@ -251,6 +254,10 @@ class GenerationRequest:
     """JSON Schema that the answer must satisfy; implies JSON."""
     cancel: Event = field(default_factory=Event, compare=False)
     """Set it to end the generation within one token; what came so far is the answer."""
+    together: "Together | None" = field(default=None, compare=False)
+    """Requests to share a local model's batch with, and nobody else; None: with whoever asks."""
+    together_index: int = 0
+    """Place among them."""
 
 
 @dataclass(frozen=True, slots=True)

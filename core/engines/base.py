@@ -2,6 +2,7 @@
 
 import queue
 import time
+from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -33,6 +34,10 @@ class Job:
     """Bound on new tokens that the parameters and the context leave."""
     cancelled: Event
     """Set by the caller: ends the generation after the token at hand."""
+    caller: str = ""
+    """Who asks: callers take turns where rows have to wait."""
+    cached_tokens: int = 0
+    """Set by the engine: tokens of the prompt that it had read before and did not read again."""
     tokens: "queue.SimpleQueue[Token]" = field(default_factory=queue.SimpleQueue)
     """Tokens as they come."""
     arrived: Event = field(default_factory=Event)
@@ -89,6 +94,10 @@ class Engine(Protocol):
 
         The end token is handed over too. `job.finish` is called before the future is done.
         """
+        ...
+
+    def submit_together(self, jobs: Sequence[Job]) -> "list[Future[None]]":
+        """Begin jobs that share forwards with each other only: the same jobs, the same tokens."""
         ...
 
     def close(self) -> None:

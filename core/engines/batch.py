@@ -5,58 +5,36 @@ and join them with their own first token.
 """
 
 import time
-from collections import deque
-from concurrent.futures import Future
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, NamedTuple
 
 from core.engines.adapters import Adapters
 from core.engines.base import Job
 from core.engines.keyvalues import KeyValues, places
 from core.engines.prefixes import LEAST_TOKENS, Known, Prefixes, common_length
 from core.engines.sampling import choose, model_steps, sampling_steps
+from core.engines.waiting import Row, Waiting
 
 if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel
 
-MAX_ROWS = 32
-"""More rows would only slow each other down."""
+CALLER_ROWS = 32
+"""Rows of one caller; more would only slow each other down."""
+MAX_ROWS = 36
+"""Rows of all callers: a newcomer need not wait for a crowd's row to end."""
 PREFIX_SHARE = 0.25
 """Part of the memory that is for what ended rows have read."""
 PIECE_TOKENS = {"cpu": 256, "cuda": 2048}
 """Tokens of prompts that are read at once: what a generating row waits for newcomers."""
 
 
-@dataclass(slots=True, eq=False)
-class Row:
-    """One job on its way through the batch."""
+class Budget(NamedTuple):
+    """What the keys and values of a batch may take."""
 
-    job: Job
-    future: "Future[None]"
-    steps: list[Any] = field(default_factory=list)
-    """What is done to the scores before the best is chosen."""
-    unread: list[int] = field(default_factory=list)
-    """Tokens of the prompt that the model has yet to read."""
-    made: list[int] = field(default_factory=list)
-
-    @property
-    def read(self) -> list[int]:
-        """Return what the model has read, once it has read the prompt."""
-        return self.job.prompt + self.made[:-1]
-
-    @property
-    def places(self) -> int:
-        """Return how many tokens the row may hold at its end."""
-        return len(self.job.prompt) + self.job.new_tokens
-
-    def end(self, error: BaseException | None = None) -> None:
-        """Tell the reader and the caller that nothing more will come."""
-        self.job.finish()
-        if error is None:
-            self.future.set_result(None)
-        else:
-            self.future.set_exception(error)
+    prefix_bytes: int
+    """For what ended rows have read."""
+    places: int
+    """Tokens in all rows together."""
 
 
 class Batch:
@@ -67,18 +45,17 @@ class Batch:
         model: "PreTrainedModel",
         adapters: Adapters,
         end_tokens: frozenset[int],
-        limit_bytes: int,
+        budget: Budget,
     ) -> None:
         self.cache = KeyValues(model.device, mask_dtype(model))
-        self.prefixes = Prefixes(int(limit_bytes * PREFIX_SHARE))
+        self.prefixes = Prefixes(budget.prefix_bytes)
         self.rows: list[Row] = []
         self.at_hand: list[Row] = []
         """The rows of the forward at hand, or of the last one: they fail if it does."""
         self._model = model
         self._adapters = adapters
         self._end_tokens = end_tokens
-        self._limit = int(limit_bytes * (1 - PREFIX_SHARE)) // place_bytes(model)
-        """Places for tokens in all rows together."""
+        self._limit = budget.places
         self._ready = 0
         """How many rows have read their prompts."""
         self._has_model_steps = bool(model_steps(model, 8, 8))
@@ -89,32 +66,29 @@ class Batch:
         """Return the bytes of keys and values, of the rows and of what is kept for others."""
         return self.cache.size_bytes + self.prefixes.size_bytes
 
-    def run(self, waiting: "deque[Row]", seconds: float) -> None:
-        """Make tokens for every row for so long, one at least; who waits joins in between."""
-        until = time.monotonic() + seconds
-        while True:
-            self._admit(waiting)
-            if self.rows:
-                self._advance()
-            if not self.rows or time.monotonic() >= until:
-                return
+    def step(self, waiting: Waiting) -> None:
+        """Make one token for every row; who waits joins first."""
+        self._admit(waiting)
+        if self.rows:
+            self._advance()
 
-    def _admit(self, waiting: "deque[Row]") -> None:
-        """Take in who waits longest, as many as there is room for and are read at once.
+    def _admit(self, waiting: Waiting) -> None:
+        """Take in whose turn it is, as many as there is room for and are read at once.
 
         Nobody overtakes, so that large requests get their turn too.
         """
         if self._ready < len(self.rows):
             return
-        while waiting:
-            row = waiting[0]
+        while (row := waiting.first(self.rows)) is not None:
             if row.job.is_unwanted():
-                waiting.popleft().end()
-            elif not self._has_room(row):
+                waiting.take(row)
+                row.end()
+                continue
+            known = self._known(row.job)
+            if not self._has_room(row) or not self._are_read_at_once(row, known):
                 return
-            elif not self._add(waiting.popleft()):
-                waiting.appendleft(row)
-                return
+            waiting.take(row)
+            self._add(row, known)
 
     def _advance(self) -> None:
         """Read one piece of the newcomers' prompts, then make one token for every other row."""
@@ -152,27 +126,26 @@ class Batch:
         count = len(self.rows) + 1
         return count <= MAX_ROWS and places(count, needed) <= self._limit
 
-    def _add(self, row: Row) -> bool:
-        """Take the row in, unless the newcomers would have too much to read together."""
-        job, newcomers = row.job, self.rows[self._ready :]
+    def _are_read_at_once(self, row: Row, known: Known) -> bool:
+        """Say whether the newcomers' prompts are not too much to read together with this one."""
+        newcomers = self.rows[self._ready :]
+        unread = len(row.job.prompt) - known.tokens
+        longest = max([unread, *(len(other.unread) for other in newcomers)])
+        return not newcomers or (len(newcomers) + 1) * longest <= self._piece
+
+    def _add(self, row: Row, known: Known) -> None:
+        job = row.job
         self.rows.append(row)
         self.cache.add()
         self.at_hand = [row]
-        known = self._known(job)
         row.unread = job.prompt[known.tokens :]
-        longest = max(len(other.unread) for other in [*newcomers, row])
-        if newcomers and (len(newcomers) + 1) * longest > self._piece:
-            self.at_hand = []
-            self.rows.pop()
-            self.cache.pop()
-            return False
         job.started = time.monotonic()
+        job.cached_tokens = known.tokens
         if known.tokens:
             self.cache.begin(known)
         if self._has_model_steps:
             row.steps += model_steps(self._model, len(job.prompt), job.new_tokens)
         row.steps += sampling_steps(job.params, self._model.device)
-        return True
 
     def _known(self, job: Job) -> Known:
         """Return how the prompt begins according to rows that run or have ended."""
@@ -257,8 +230,8 @@ def mask_dtype(model: "PreTrainedModel") -> "torch.dtype | None":
     return None if model.config._attn_implementation == "sdpa" else model.dtype
 
 
-def place_bytes(model: "PreTrainedModel") -> int:
-    """Return the bytes that the keys and values of one token take."""
+def budget_of(model: "PreTrainedModel", limit_bytes: int) -> Budget:
+    """Divide the bytes for keys and values; one token is read to see what it takes."""
     import torch
 
     cache = KeyValues(model.device, mask_dtype(model))
@@ -272,4 +245,6 @@ def place_bytes(model: "PreTrainedModel") -> int:
             past_key_values=cache,
             use_cache=True,
         )
-    return max(1, cache.size_bytes // places(1, 1))
+    token_bytes = max(1, cache.size_bytes // places(1, 1))
+    for_prefixes = int(limit_bytes * PREFIX_SHARE)
+    return Budget(for_prefixes, (limit_bytes - for_prefixes) // token_bytes)

@@ -7,8 +7,9 @@ being generated, and requests wait meanwhile.
 import math
 import os
 import secrets
+import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,11 +29,14 @@ from core.engines.llama_server import (
     plan_for,
     start,
 )
-from core.errors import GenerationError, UnavailableError
+from core.engines.waiting import Row, Waiting
+from core.errors import AppError, GenerationError, UnavailableError
+from core.providers.weights import load_tokenizer
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
+UNLOADING = "the model is being unloaded; try again"
 LIST_SEED = 2**32 - 1
 """The seed that means `draw one` to llama.cpp."""
 
@@ -67,6 +71,10 @@ class LlamaCppEngine:
         self._door = Door()
         # Nothing but this attribute may refer to the server: it ends with its last reference.
         self._server: Any = start(plan, [])
+        self._waiting = Waiting(plan.slots)
+        self._lock = threading.Lock()
+        """Held to decide whether more may come."""
+        self._is_closed = False
         self._workers = ThreadPoolExecutor(plan.slots, thread_name_prefix="llama.cpp")
 
     @property
@@ -100,10 +108,32 @@ class LlamaCppEngine:
 
     def submit(self, job: Job) -> "Future[None]":
         """Begin the job as soon as there is room; its error, if any, is the future's."""
-        return self._workers.submit(self._run, job)
+        row = Row(job, Future())
+        with self._lock:
+            if not self._is_closed:
+                self._waiting.add(row)
+                self._workers.submit(self._run_next)
+                return row.future
+        row.end(UnavailableError(UNLOADING))
+        return row.future
+
+    def submit_together(self, jobs: Sequence[Job]) -> "list[Future[None]]":
+        """Run jobs one by one with nothing beside them: the same jobs, the same tokens."""
+        rows = [Row(job, Future()) for job in jobs]
+        with self._lock:
+            if not self._is_closed:
+                self._workers.submit(self._run_apart, rows)
+                return [row.future for row in rows]
+        for row in rows:
+            row.end(UnavailableError(UNLOADING))
+        return [row.future for row in rows]
 
     def close(self) -> None:
         """End what is generated and free the weights."""
+        with self._lock:
+            self._is_closed = True
+        for row in self._waiting.take_all():
+            row.end(UnavailableError(UNLOADING))
         self._workers.shutdown(wait=True)
         self._server = None
 
@@ -156,19 +186,36 @@ class LlamaCppEngine:
         """Return the strength of every adapter: 1 for the one, 0 for the others."""
         return [{"id": i, "scale": float(i == index)} for i in range(len(self._adapters))]
 
-    def _run(self, job: Job) -> None:
-        """Run on a worker: generate one answer, handing over each token as it comes."""
-        try:
-            with self._door.shared():
-                job.started = monotonic()
-                if self._server is None:
-                    raise UnavailableError("llama.cpp could not be started again; load it anew")
-                if not job.is_unwanted():
-                    reader = _Reader(job, self.end_tokens)
-                    self._server.handle_completions(self._request(job), reader)
-                    reader.check()
-        finally:
-            job.finish()
+    def _run_next(self) -> None:
+        """Run on a worker: generate one answer, of whose turn it is."""
+        row = self._waiting.pop()
+        if row is not None:
+            try:
+                with self._door.shared():
+                    self._generate(row.job)
+            finally:
+                row.end(sys.exc_info()[1])
+
+    def _run_apart(self, rows: Sequence[Row]) -> None:
+        for row in rows:
+            try:
+                with self._loading, self._door.alone():
+                    self._generate(row.job, cache_prompt=False)
+            except AppError as error:
+                row.end(error)
+            else:
+                row.end()
+
+    def _generate(self, job: Job, *, cache_prompt: bool = True) -> None:
+        """Hand over each token as it comes."""
+        job.started = monotonic()
+        if self._server is None:
+            raise UnavailableError("llama.cpp could not be started again; load it anew")
+        if not job.is_unwanted():
+            reader = _Reader(job, self.end_tokens)
+            request = {**self._request(job), "cache_prompt": cache_prompt}
+            self._server.handle_completions(request, reader)
+            reader.check()
 
     def _request(self, job: Job) -> dict[str, Any]:
         index = None if job.adapter is None else list(self._adapters).index(job.adapter)
@@ -236,24 +283,9 @@ def load_llama_cpp(
     import_library()
     shape = read_shape(folder)
     digest = digest_of(folder)
-    tokenizer = _load_tokenizer(name, folder)
+    tokenizer = load_tokenizer(name, folder)
     file = model_file(folder, digest, options.quantisation, options.cache)
     return LlamaCppEngine(tokenizer, digest, shape, plan_for(shape, file, options))
-
-
-def _load_tokenizer(name: str, folder: Path) -> "PreTrainedTokenizerFast":
-    from transformers import AutoTokenizer
-
-    try:
-        loaded: PreTrainedTokenizerFast = AutoTokenizer.from_pretrained(
-            folder, trust_remote_code=False, local_files_only=True
-        )
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise UnavailableError(
-            f"{name!r} has no usable tokenizer in {str(folder)!r}: {reason}"
-        ) from error
-    return loaded
 
 
 def _distance(one: dict[int, float], other: dict[int, float]) -> float:

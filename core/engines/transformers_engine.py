@@ -8,7 +8,7 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,8 +18,9 @@ from core.digests import folder_digest
 from core.engines.adapters import Adapters
 from core.engines.alone import generate_alone
 from core.engines.base import Job
-from core.engines.batch import Batch, Row
+from core.engines.batch import CALLER_ROWS, MAX_ROWS, Batch, Budget, budget_of
 from core.engines.batchable import can_batch
+from core.engines.waiting import Row, Waiting
 from core.errors import UnavailableError
 from core.providers.weights import load_folder
 
@@ -56,23 +57,26 @@ class TransformersEngine:
         """Of the adapters loaded so far."""
         self._loading = threading.Lock()
         """Held while an adapter is loaded."""
-        ends = model.generation_config.eos_token_id
-        listed = ends if isinstance(ends, list) else [ends]
-        self.end_tokens = frozenset(token for token in listed if token is not None)
-        count = sum(p.numel() for p in model.parameters())
-        threads = 1 if count < SMALL_MODEL else max(1, torch.get_num_threads())
+        self.end_tokens = end_tokens_of(model)
         self._owner = ThreadPoolExecutor(
             max_workers=1,
             thread_name_prefix=f"model-{name}",
             initializer=torch.set_num_threads,
-            initargs=(threads,),
+            initargs=(threads_for(model),),
         )
-        self._batch = self._owner.submit(self._make_batch, cache_bytes).result()
+        self._budget = self._owner.submit(self._measured, cache_bytes).result()
+        self._batch = None if self._budget is None else self._make_batch(self._budget)
         """None: its rows can't share a forward, and are generated one after another."""
         self._weight_bytes = weight_bytes(model)
         self._alone: Row | None = None
         """The row at hand where there is no batch."""
-        self._waiting: deque[Row] = deque()
+        self._waiting = Waiting(CALLER_ROWS)
+        self._apart: deque[list[Row]] = deque()
+        """Rows that are to run together and with nobody else, by group."""
+        self._sealed: Sealed | None = None
+        """The group at hand."""
+        self._at_hand: Batch | None = None
+        """The batch of the forward at hand, or of the last one."""
         self._lock = threading.Lock()
         """Held to decide whether there is a next turn."""
         self._has_turn = False
@@ -84,7 +88,8 @@ class TransformersEngine:
 
         The scales of 4-bit weights are left out; they are some 3% more.
         """
-        return self._weight_bytes + (self._batch.size_bytes if self._batch else 0)
+        batches = (self._batch, self._sealed and self._sealed.batch)
+        return self._weight_bytes + sum(batch.size_bytes for batch in batches if batch)
 
     def adapter_digest(self, version: str, folder: Path) -> str:
         """Load the adapter if it is not yet, prove that it changes the output, return its digest.
@@ -106,13 +111,23 @@ class TransformersEngine:
         The end token is handed over too. `job.finish` is called before the future is done.
         """
         row = Row(job, Future())
+        self._begin([row], lambda: self._waiting.add(row))
+        return row.future
+
+    def submit_together(self, jobs: Sequence[Job]) -> "list[Future[None]]":
+        """Begin jobs that share forwards with each other only: the same jobs, the same tokens."""
+        rows = [Row(job, Future()) for job in jobs]
+        self._begin(rows, lambda: self._apart.append(rows))
+        return [row.future for row in rows]
+
+    def _begin(self, rows: Sequence[Row], put: Callable[[], None]) -> None:
         with self._lock:
             if not self._is_closed:
-                self._waiting.append(row)
+                put()
                 self._continue()
-                return row.future
-        row.end(UnavailableError("the model is being unloaded; try again"))
-        return row.future
+                return
+        for row in rows:
+            row.end(UnavailableError("the model is being unloaded; try again"))
 
     def close(self) -> None:
         """End all rows with an error and free the weights; called once."""
@@ -122,15 +137,16 @@ class TransformersEngine:
             self._is_closed = True
         self._owner.submit(self._end_all).result()
         self._owner.shutdown(wait=True)
-        del self._model, self._adapters, self._batch
+        del self._model, self._adapters, self._batch, self._at_hand
         gc.collect()
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
 
-    def _make_batch(self, cache_bytes: int) -> Batch | None:
-        if not can_batch(self._model):
-            return None
-        return Batch(self._model, self._adapters, self.end_tokens, cache_bytes)
+    def _measured(self, cache_bytes: int) -> Budget | None:
+        return budget_of(self._model, cache_bytes) if can_batch(self._model) else None
+
+    def _make_batch(self, budget: Budget) -> Batch:
+        return Batch(self._model, self._adapters, self.end_tokens, budget)
 
     def _continue(self) -> None:
         """Make sure that there is a next turn; the lock is held."""
@@ -148,13 +164,42 @@ class TransformersEngine:
                 if self._batch is None:
                     self._run_alone()
                 else:
-                    self._batch.run(self._waiting, TURN_S)
+                    self._run(self._batch)
             finally:
                 self._after(sys.exc_info()[1])
 
+    def _run(self, batch: Batch) -> None:
+        """Make tokens for so long, one at least for every row of both batches."""
+        until = time.monotonic() + TURN_S
+        while True:
+            for lane, waiting in self._lanes(batch):
+                self._at_hand = lane
+                lane.step(waiting)
+            is_idle = not (batch.rows or self._waiting or self._has_apart())
+            if is_idle or time.monotonic() >= until:
+                return
+
+    def _lanes(self, batch: Batch) -> Iterator[tuple[Batch, Waiting]]:
+        """Yield the batch of all, then that of the group that runs apart."""
+        if batch.rows or self._waiting:
+            yield batch, self._waiting
+        if self._sealed is None and self._apart and self._budget:
+            self._sealed = Sealed(self._make_batch(self._budget), self._apart.popleft())
+        if self._sealed is not None:
+            yield self._sealed.batch, self._sealed.waiting
+            if not self._sealed.is_running:
+                self._sealed = None
+
+    def _has_apart(self) -> bool:
+        return bool(self._sealed or self._apart)
+
     def _run_alone(self) -> None:
-        if self._waiting:
-            row = self._alone = self._waiting.popleft()
+        while self._apart:
+            for row_apart in self._apart.popleft():
+                self._waiting.add(row_apart)
+        row = self._waiting.pop()
+        if row is not None:
+            self._alone = row
             row.job.started = time.monotonic()
             self._adapters.aim([row.job.adapter])
             generate_alone(self._model, row.job)
@@ -163,11 +208,7 @@ class TransformersEngine:
 
     def _sweep(self) -> None:
         """End who was cancelled while waiting."""
-        with self._lock:
-            unwanted = [row for row in self._waiting if row.job.is_unwanted()]
-            for row in unwanted:
-                self._waiting.remove(row)
-        for row in unwanted:
+        for row in self._waiting.take_unwanted():
             row.end()
 
     def _after(self, error: BaseException | None) -> None:
@@ -175,11 +216,11 @@ class TransformersEngine:
         if error is not None and self._alone:
             self._alone.end(error)
             self._alone = None
-        if error is not None and self._batch:
-            self._batch.fail(error)
+        if error is not None and self._at_hand:
+            self._at_hand.fail(error)
         with self._lock:
             self._has_turn = False
-            is_busy = bool(self._waiting or (self._batch and self._batch.rows))
+            is_busy = self._waiting or self._has_apart() or (self._batch and self._batch.rows)
             if is_busy and not self._is_closed:
                 self._continue()
 
@@ -187,11 +228,48 @@ class TransformersEngine:
         import torch
 
         error = UnavailableError("the model was unloaded while it generated; try again")
-        if self._batch:
-            with torch.inference_mode():
-                self._batch.leave(list(self._batch.rows), error)
-        while self._waiting:
-            self._waiting.popleft().end(error)
+        waiting = self._waiting.take_all() + [row for group in self._apart for row in group]
+        self._apart.clear()
+        with torch.inference_mode():
+            for batch in (self._batch, self._sealed.batch if self._sealed else None):
+                if batch is not None:
+                    batch.leave(list(batch.rows), error)
+        if self._sealed:
+            waiting += self._sealed.waiting.take_all()
+            self._sealed = None
+        for row in waiting:
+            row.end(error)
+
+
+class Sealed:
+    """A group of rows with a batch of their own, which shares nothing with earlier ones."""
+
+    def __init__(self, batch: Batch, rows: Sequence[Row]) -> None:
+        self.batch = batch
+        self.waiting = Waiting(MAX_ROWS)
+        for row in rows:
+            row.job.caller = ""  # In their own order, whoever asks.
+            self.waiting.add(row)
+
+    @property
+    def is_running(self) -> bool:
+        """Say whether some row has not ended."""
+        return bool(self.batch.rows or self.waiting)
+
+
+def threads_for(model: "PreTrainedModel") -> int:
+    """Return with how many threads the model computes a token soonest."""
+    import torch
+
+    count = sum(p.numel() for p in model.parameters())
+    return 1 if count < SMALL_MODEL else max(1, torch.get_num_threads())
+
+
+def end_tokens_of(model: "PreTrainedModel") -> frozenset[int]:
+    """Return the tokens that end an answer."""
+    ends = model.generation_config.eos_token_id
+    listed = ends if isinstance(ends, list) else [ends]
+    return frozenset(token for token in listed if token is not None)
 
 
 def weight_bytes(model: "PreTrainedModel") -> int:

@@ -80,6 +80,8 @@ class ModelAttempt:
         is_sampled = request.params.temperature > 0
         if request.cache == "off" or (request.cache == "auto" and is_sampled):
             return None
+        if request.together is not None:
+            return None  # An answer that is not made would change what the others share.
         return self.traffic.provider(self.target).identity(self.target)
 
     def _given(self, found: Answer) -> Generator[Delta, None, Answer]:
@@ -229,6 +231,9 @@ class ModelAttempt:
             trim_history=request.trim_history,
             response_schema=request.schema,
             json_mode=request.json_mode,
+            caller=request.caller,
+            together=request.together,
+            together_index=request.together_index,
         )
         self.sent += 1
         with closing(self.traffic.provider(self.target).stream(call)) as events:

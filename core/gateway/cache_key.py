@@ -20,8 +20,12 @@ from core.providers.base import Completion
 
 CODE_VERSION = 1
 """Raise it when this code would answer the same request otherwise."""
-WITHOUT_EFFECT = ("model", "caller", "is_admin", "conversation_id", "cache", "cancel")
-"""Fields of a request that do not change its answer; the identity stands for the model."""
+WITHOUT_EFFECT = (
+    *("model", "caller", "is_admin", "conversation_id", "cache", "cancel"),
+    *("together", "together_index"),
+)
+"""Fields of a request that do not change its answer; the identity stands for the model. Requests
+that go together bypass the cache."""
 DIGEST_BYTES = 16
 
 

@@ -42,6 +42,14 @@ class Gateway:
         changed = {name: change(each) for name, each in self.traffic.providers.items()}
         return Gateway(replace(self.traffic, providers=changed), self._limiter, self._ledger)
 
+    def with_limiter(self, limiter: RateLimiter) -> "Gateway":
+        """Return a gateway that shares everything with this one but its callers' allowances.
+
+        For work of this process itself, such as an evaluation, which is no visitor: who holds the
+        other gateway, as every HTTP route does, can't get at it under any name.
+        """
+        return Gateway(self.traffic, limiter, self._ledger)
+
     def generate(self, request: GenerationRequest) -> Iterator[Delta]:
         """Yield the answer as it comes; the last delta carries the whole generation.
 

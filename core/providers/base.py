@@ -22,6 +22,7 @@ from core.messages import (
 
 if TYPE_CHECKING:
     from core.gateway.limit_notice import LimitNotice
+    from core.together import Together
 
 E = TypeVar("E", bound=AppError)
 
@@ -43,6 +44,12 @@ class ProviderCall:
     """Whether the answer must be a JSON object, for servers that can hold a model to it."""
     timeout_s: float | None = None
     """Longest time for the whole call, in seconds; None: the provider's own bound."""
+    caller: str = ""
+    """Who asks: callers take turns where a model has more requests than places."""
+    together: "Together | None" = None
+    """Requests to share a local model's batch with, and nobody else; None: with whoever asks."""
+    together_index: int = 0
+    """Place among them."""
 
 
 @dataclass(frozen=True, slots=True)

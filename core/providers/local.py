@@ -7,7 +7,7 @@ import hashlib
 import json
 import time
 from collections.abc import Generator, Mapping
-from concurrent.futures import wait
+from concurrent.futures import Future, wait
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -136,14 +136,20 @@ def _adapter(engine: Engine, target: Target) -> ModelRef | None:
     return ModelRef(target.version, digest)
 
 
+def _submit(engine: Engine, call: ProviderCall, job: Job) -> Future[None]:
+    if call.together is None:
+        return engine.submit(job)
+    return call.together.gather(call.together_index, job, engine.submit_together)
+
+
 def _generate(
     engine: Engine, call: ProviderCall, adapter: ModelRef | None, load_s: float
 ) -> Generator[ProviderEvent, None, None]:
     prompt = build_prompt(engine.tokenizer, call)
     room = call.target.model.context - len(prompt.tokens)
     limit = min(call.params.max_tokens, room)
-    job = Job(prompt.tokens, call.params, call.target.version, limit, call.cancel)
-    future = engine.submit(job)
+    job = Job(prompt.tokens, call.params, call.target.version, limit, call.cancel, call.caller)
+    future = _submit(engine, call, job)
     try:
         answer = yield from read(engine, job, future)
     except (RuntimeError, MemoryError, IndexError) as error:
@@ -155,7 +161,7 @@ def _generate(
         text=answer.text,
         model=ModelRef(call.target.model_id, engine.digest),
         adapter=adapter,
-        usage=Usage(len(prompt.tokens), answer.output_tokens),
+        usage=Usage(len(prompt.tokens), answer.output_tokens, job.cached_tokens),
         timings=replace(answer.timings, load_s=load_s),
         finish_reason=answer.finish_reason,
         dropped_messages=prompt.dropped_messages,

@@ -49,7 +49,7 @@ def load_folder(name: str, folder: Path, precision: Precision) -> Weights:
     if not (folder / "config.json").is_file():
         raise UnavailableError(f"{name!r} can't be loaded: {str(folder)!r} has no config.json")
     try:
-        tokenizer = _load_tokenizer(folder)
+        tokenizer = load_tokenizer(name, folder)
         model = _load_weights(folder, precision)
     except ImportError as error:
         raise MissingExtraError(f"{name!r} needs a package: {_reason(error)}") from error
@@ -65,12 +65,22 @@ def _reason(error: Exception) -> str:
     return " ".join(str(error).split())[:200] or "damaged file"
 
 
-def _load_tokenizer(folder: Path) -> "PreTrainedTokenizerFast":
+def load_tokenizer(name: str, folder: Path) -> "PreTrainedTokenizerFast":
+    """Load the tokenizer of a model folder.
+
+    Raises:
+        UnavailableError: the folder has none, or a damaged one.
+    """
     from transformers import AutoTokenizer
 
-    loaded: PreTrainedTokenizerFast = AutoTokenizer.from_pretrained(
-        folder, trust_remote_code=False, local_files_only=True
-    )
+    try:
+        loaded: PreTrainedTokenizerFast = AutoTokenizer.from_pretrained(
+            folder, trust_remote_code=False, local_files_only=True
+        )
+    except DAMAGE as error:
+        raise UnavailableError(
+            f"{name!r} can't be loaded from {str(folder)!r}: no usable tokenizer: {_reason(error)}"
+        ) from error
     return loaded
 
 

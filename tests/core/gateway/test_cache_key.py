@@ -29,6 +29,7 @@ from core.messages import (
     Usage,
 )
 from core.providers.base import Completion
+from core.together import Together
 
 CALL = ToolCall("1", "seat", "{}")
 TOOL = Tool("seat", "Seats a guest.", {"type": "object", "required": ["guest"]})
@@ -64,6 +65,8 @@ NO_EFFECT = {
     "conversation_id": "c",
     "cache": "on",
     "cancel": threading.Event(),
+    "together": Together(2),
+    "together_index": 1,
 }
 JSON = st.recursive(
     st.none()
