@@ -43,6 +43,7 @@ def models(args: argparse.Namespace, settings: Settings) -> JsonValue:
             status = state.reason if state.reason else "ready"
             notes = [state.description, state.left_today and f"left: {state.left_today}"]
             notes.append("" if state.price in ("", "unknown") else state.price)
+            notes.append(state.engine and f"engine: {state.engine}")
             print(f"{state.id:22} {status:44} {'; '.join(note for note in notes if note)}")
     return {"models": rows, "default_model": catalog.default_model}
 

@@ -96,9 +96,9 @@ class ModelEntry:
     """Size of the download, in gigabytes."""
     precision: Precision = "auto"
     """Number format of the weights; `auto` keeps the stored one on CUDA, fp32 on CPU."""
-    engine: Literal["transformers", "llama.cpp"] = "transformers"
+    engine: Literal["auto", "transformers", "llama.cpp"] = "auto"
     """What runs a local model; llama.cpp takes Llama models on a CPU, several times as fast, and
-    needs `requirements-llama.txt`."""
+    needs `requirements-llama.txt`. `auto` chooses by device, size, precision and adapters."""
     base_url: str | None = None
     """Address of an OpenAI-compatible server, up to `/v1`."""
     served_model: str | None = None
@@ -160,6 +160,8 @@ class CatalogFile:
     limits: Limits = field(default_factory=Limits)
     loaded_gb: float = 12.0
     """Bound on the weights that are kept in memory together, in gigabytes."""
+    unload_after_s: float = 1800.0
+    """How long a model stays loaded that nobody uses, in seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +176,7 @@ class Catalog:
     quotas: Mapping[str, Quota]
     limits: Limits
     loaded_gb: float
+    unload_after_s: float
     missing: Mapping[str, tuple[str, ...]]
     """Model id to the environment variables it wants and does not find."""
     origins: Mapping[str, str]

@@ -62,6 +62,7 @@ def load_catalog(settings: Settings) -> Catalog:
         quotas=checked.quotas,
         limits=checked.limits,
         loaded_gb=checked.loaded_gb,
+        unload_after_s=checked.unload_after_s,
         missing=missing,
         origins=origins,
     )

@@ -8,11 +8,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from core.availability import availability_of
-from core.catalog import Target, description_of
+from core.catalog import Catalog, Target, description_of
+from core.engines.choice import choose_engine
 from core.gateway.governor import BudgetState
 from core.gateway.traffic import Traffic, served_key
 from core.messages import JsonValue
 from core.prices import price_of
+from core.providers.local import folder_here
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +34,8 @@ class ModelState:
     """What is left of the tightest daily limit, in words; empty when there is none."""
     price: str
     """In words; `unknown` when nobody knows it."""
+    engine: str = ""
+    """What runs a model of this disk, and why; empty for others."""
 
     def to_dict(self) -> dict[str, JsonValue]:
         """Return the state as JSON."""
@@ -42,6 +46,7 @@ class ModelState:
             "cooling_until": until.isoformat() if until else None,
             "left_today": self.left_today or None,
             "price": self.price,
+            "engine": self.engine or None,
         }
 
 
@@ -74,6 +79,7 @@ def model_state(traffic: Traffic, name: str) -> ModelState:
         cooling_until=until,
         left_today=left,
         price="" if kind else price_text(targets[0]),
+        engine="" if kind else engine_text(catalog, targets[0]),
     )
 
 
@@ -86,6 +92,16 @@ def price_text(target: Target) -> str:
         f"${price.input_per_million:g} in, ${price.output_per_million:g} out per million tokens "
         f"({price.source}, {price.as_of})"
     )
+
+
+def engine_text(catalog: Catalog, target: Target) -> str:
+    """Return what runs a local model, and why; empty for one that is elsewhere."""
+    folder = folder_here(target.model) if target.model.provider == "local" else None
+    if folder is None:
+        return ""
+    has_adapters = bool(catalog.adapters.get(target.model_id))
+    choice = choose_engine(target.model, folder, has_adapters=has_adapters)
+    return f"{choice.engine} ({choice.reason})"
 
 
 def _budget(traffic: Traffic, target: Target) -> BudgetState | None:

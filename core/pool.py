@@ -1,10 +1,12 @@
-"""Loaded weights: bounded by bytes, least recently used out first, loaded once.
+"""Loaded weights: bounded by bytes, least recently used out first, loaded once, unloaded when idle.
 
 A model that is generating is never unloaded. Two threads that want the same model load it once;
 two that want different models load side by side.
 """
 
+import math
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -37,15 +39,21 @@ class Slot(Generic[L]):
     lock: threading.Lock = field(default_factory=threading.Lock)
     model: L | None = None
     users: int = 0
+    idle_since: float = math.inf
+    """`time.monotonic` when the last user left."""
 
 
 class ModelPool(Generic[L]):
     """The loaded models of this process."""
 
-    def __init__(self, limit_bytes: int) -> None:
+    def __init__(self, limit_bytes: int, idle_s: float = math.inf) -> None:
+        """A model that nobody has used for `idle_s` seconds is unloaded."""
         self._limit = limit_bytes
+        self._idle_s = idle_s
         self._slots: OrderedDict[str, Slot[L]] = OrderedDict()
         self._lock = threading.Lock()
+        self._timer: threading.Timer | None = None
+        """Runs while a model is loaded that may become idle."""
 
     @contextmanager
     def use(self, key: str, load: Callable[[], L]) -> Iterator[L]:
@@ -67,6 +75,8 @@ class ModelPool(Generic[L]):
         finally:
             with self._lock:
                 slot.users -= 1
+                slot.idle_since = time.monotonic()
+                self._look_later(self._idle_s)
                 if slot.model is None and slot.users == 0 and self._slots.get(key) is slot:
                     del self._slots[key]
 
@@ -99,11 +109,34 @@ class ModelPool(Generic[L]):
     def close(self) -> None:
         """Free everything; for the end of the process."""
         with self._lock:
+            if self._timer is not None:
+                self._timer.cancel()
             slots = list(self._slots.values())
             self._slots.clear()
         for slot in slots:
             if slot.model is not None:
                 slot.model.close()
+
+    def _look_later(self, seconds: float) -> None:
+        """Look for idle models after so long; the lock is held."""
+        if self._timer is None and seconds < math.inf:
+            self._timer = threading.Timer(seconds, self._unload_idle)
+            self._timer.daemon = True
+            self._timer.start()
+
+    def _unload_idle(self) -> None:
+        out: list[L] = []
+        with self._lock:
+            self._timer = None
+            latest = time.monotonic() - self._idle_s
+            for key, slot in [(k, s) for k, s in self._slots.items() if s.users == 0]:
+                if slot.idle_since <= latest:
+                    out += self._taken(self._slots.pop(key))
+            idle = [slot.idle_since for slot in self._slots.values() if slot.users == 0]
+            if idle:
+                self._look_later(min(idle) - latest)
+        for model in out:
+            model.close()
 
     @staticmethod
     def _taken(slot: Slot[L]) -> list[L]:

@@ -54,9 +54,14 @@ def make_services(settings: Settings) -> Services:
     catalog = load_catalog(settings)
     store = open_store(settings.database_url)
     ledger = Ledger(store)
-    pool: ModelPool[Engine] = ModelPool(int(catalog.loaded_gb * 1e9))
+    pool: ModelPool[Engine] = ModelPool(int(catalog.loaded_gb * 1e9), catalog.unload_after_s)
     providers: Mapping[str, Provider] = {
-        "local": LocalProvider(pool, settings.environment.get("HF_TOKEN"), settings.home / "gguf"),
+        "local": LocalProvider(
+            pool,
+            settings.environment.get("HF_TOKEN"),
+            settings.home / "gguf",
+            [name for name, adapters in catalog.adapters.items() if adapters],
+        ),
         "endpoint": EndpointProvider(settings.environment),
         "ollama": OllamaProvider(settings.environment),
         "replay": ReplayProvider(),

@@ -92,6 +92,8 @@ def model_line(traffic: Traffic, name: str) -> str:
         parts.append(f"Left: {state.left_today}.")
     if target.model.provider in ("endpoint", "ollama") and state.price:
         parts.append(f"Price: {as_text(state.price)}.")
+    if state.engine:
+        parts.append(f"Engine: {as_text(state.engine)}.")
     return " ".join([*parts, f"Context: {target.model.context:,} tokens."])
 
 

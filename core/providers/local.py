@@ -6,7 +6,7 @@ A stop request ends a generation within one token.
 import hashlib
 import json
 import time
-from collections.abc import Generator, Mapping
+from collections.abc import Collection, Generator, Mapping
 from concurrent.futures import Future, wait
 from dataclasses import replace
 from functools import partial
@@ -15,6 +15,7 @@ from pathlib import Path
 from core.catalog import ModelEntry, Precision, Target, located
 from core.digests import FolderDigests
 from core.engines.base import Engine, Job
+from core.engines.choice import Choice, choose_engine
 from core.engines.gguf_files import Quantisation
 from core.engines.llama_cpp import load_llama_cpp
 from core.engines.llama_server import LlamaOptions
@@ -41,9 +42,19 @@ QUANTISATIONS: Mapping[Precision, Quantisation] = {
 class LocalProvider:
     """Runs the catalog's local models."""
 
-    def __init__(self, pool: ModelPool[Engine], hub_token: str | None, converted: Path) -> None:
-        """`converted` is the folder for weights that an engine needs in another format."""
+    def __init__(
+        self,
+        pool: ModelPool[Engine],
+        hub_token: str | None,
+        converted: Path,
+        adapted: Collection[str] = (),
+    ) -> None:
+        """`converted` is the folder for weights that an engine needs in another format.
+
+        `adapted` are the models that have adapters.
+        """
         self._pool = pool
+        self._adapted = frozenset(adapted)
         self._hub_token = hub_token
         self._converted = converted
         self._snapshots: dict[str, Path] = {}
@@ -80,7 +91,7 @@ class LocalProvider:
         is read from the files as they are now; a model that is loaded may be older, and its
         completions tell: `cache_key.comes_from`. None: not on this disk, or not readable.
         """
-        folder = self._folder_here(target.model)
+        folder = folder_here(target.model)
         if folder is None:
             return None
         if self._setting is None:
@@ -94,7 +105,7 @@ class LocalProvider:
         except StorageError:
             return None
         how = {
-            "engine": model.engine,
+            "engine": self._choice(target, folder).engine,
             "precision": model.precision,
             "context": model.context,
             **self._setting,
@@ -103,20 +114,14 @@ class LocalProvider:
 
     def _load(self, target: Target, folder: Path) -> Engine:
         name, model, digest_of = target.model_id, target.model, self._digests.of
-        if model.engine == "transformers":
+        if self._choice(target, folder).engine == "transformers":
             return load_engine(name, folder, model.precision, digest_of)
         options = LlamaOptions(QUANTISATIONS[model.precision], model.context, self._converted)
         return load_llama_cpp(name, folder, options, digest_of)
 
-    @staticmethod
-    def _folder_here(model: ModelEntry) -> Path | None:
-        """Return the model's folder if it is on this disk, complete or not."""
-        if model.path:
-            return located(model.path)
-        from huggingface_hub import try_to_load_from_cache
-
-        found = try_to_load_from_cache(str(model.hub), "config.json", revision=model.revision)
-        return Path(found).parent if isinstance(found, str) else None
+    def _choice(self, target: Target, folder: Path) -> Choice:
+        has_adapters = target.adapter is not None or target.model_id in self._adapted
+        return choose_engine(target.model, folder, has_adapters=has_adapters)
 
     def _folder(self, target: Target) -> Generator[Progress, None, Path]:
         if target.model.path:
@@ -127,6 +132,16 @@ class LocalProvider:
             folder = yield from fetch_snapshot(hub, revision, self._hub_token)
             self._snapshots[target.model_id] = folder
         return folder
+
+
+def folder_here(model: ModelEntry) -> Path | None:
+    """Return the model's folder if it is on this disk, complete or not."""
+    if model.path:
+        return located(model.path)
+    from huggingface_hub import try_to_load_from_cache
+
+    found = try_to_load_from_cache(str(model.hub), "config.json", revision=model.revision)
+    return Path(found).parent if isinstance(found, str) else None
 
 
 def _adapter(engine: Engine, target: Target) -> ModelRef | None:

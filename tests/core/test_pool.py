@@ -163,3 +163,50 @@ def test_closing_frees_everything():
     pool.close()
     assert [model.closed for model in models] == [[1], [1]]
     assert pool.sizes() == {}
+
+
+@dataclass
+class Watched(Weights):
+    gone: threading.Event = field(default_factory=threading.Event)
+
+    def close(self) -> None:
+        self.gone.set()
+
+
+def test_a_model_that_nobody_uses_is_unloaded_and_loaded_again_when_asked_for():
+    pool = ModelPool[Watched](100, idle_s=0.05)
+    loaded = []
+
+    def load() -> Watched:
+        loaded.append(Watched())
+        return loaded[-1]
+
+    for count in (1, 2):
+        with pool.use("a", load):
+            assert len(loaded) == count
+        assert loaded[-1].gone.wait(20)
+        assert not pool.has("a")
+
+
+def test_a_model_in_use_does_not_become_idle():
+    pool = ModelPool[Watched](100, idle_s=0.05)
+    used, idle = Watched(), Watched()
+    with pool.use("used", lambda: used):
+        with pool.use("idle", lambda: idle):
+            pass
+        assert idle.gone.wait(20)
+        assert not used.gone.is_set()
+    assert used.gone.wait(20)
+
+
+def test_a_closed_pool_leaves_no_timer_behind():
+    before = threading.active_count()
+    pool = ModelPool[Watched](100, idle_s=3600)
+    with pool.use("a", Watched):
+        pass
+    assert threading.active_count() == before + 1
+    pool.close()
+    for thread in threading.enumerate():
+        if isinstance(thread, threading.Timer):
+            thread.join(20)
+    assert threading.active_count() == before
