@@ -105,7 +105,16 @@ def _load_weights(folder: Path, precision: Precision) -> "PreTrainedModel":
     if absent := sorted(report["missing_keys"]):
         raise ValueError(f"the weights lack {len(absent)} tensors, {absent[0]!r} first")
     loaded: PreTrainedModel = model.eval()
+    if precision in ("nf4", "int8"):
+        _let_go_of_file(loaded)
     return loaded
+
+
+def _let_go_of_file(model: "PreTrainedModel") -> None:
+    """Copy what was not quantised: one tensor that lies in the file keeps all of it in memory."""
+    for tensor in (*model.parameters(), *model.buffers()):
+        if tensor.is_floating_point():
+            tensor.data = tensor.data.clone()
 
 
 def _dtype(precision: Precision, *, cuda: bool) -> Any:
