@@ -3,10 +3,12 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from core.catalog import Catalog
+from core.availability import availability
+from core.catalog import Catalog, located
 from core.catalog_files import load_catalog
 from core.chats import Chats
 from core.engines.base import Engine
+from core.engines.zero_gpu import import_spaces
 from core.gateway.allow import RateLimiter
 from core.gateway.breaker import Breaker
 from core.gateway.cache import AnswerCache
@@ -36,6 +38,20 @@ class Services:
     ledger: Ledger
     conversations: Conversations
     chats: Chats
+    local: LocalProvider
+
+    def place_models(self) -> None:
+        """Load every model of this disk, with its adapters: a ZeroGPU Space can't do it later.
+
+        Raises:
+            UnavailableError: one can't be loaded, or they don't fit together.
+        """
+        for name, model in self.catalog.models.items():
+            target = self.catalog.resolve(name)
+            if model.provider == "local" and availability(self.catalog, target).is_ready:
+                adapters = self.catalog.adapters.get(name, {})
+                folders = {version: located(a.path) for version, a in adapters.items()}
+                self.local.place(target, folders)
 
     def close(self) -> None:
         """Free the weights, and the connections to servers and the database."""
@@ -55,13 +71,15 @@ def make_services(settings: Settings) -> Services:
     store = open_store(settings.database_url)
     ledger = Ledger(store)
     pool: ModelPool[Engine] = ModelPool(int(catalog.loaded_gb * 1e9), catalog.unload_after_s)
+    local = LocalProvider(
+        pool,
+        settings.environment.get("HF_TOKEN"),
+        settings.home / "gguf",
+        [name for name, adapters in catalog.adapters.items() if adapters],
+        import_spaces() if settings.is_zero_gpu else None,
+    )
     providers: Mapping[str, Provider] = {
-        "local": LocalProvider(
-            pool,
-            settings.environment.get("HF_TOKEN"),
-            settings.home / "gguf",
-            [name for name, adapters in catalog.adapters.items() if adapters],
-        ),
+        "local": local,
         "endpoint": EndpointProvider(settings.environment),
         "ollama": OllamaProvider(settings.environment),
         "replay": ReplayProvider(),
@@ -84,4 +102,5 @@ def make_services(settings: Settings) -> Services:
         ledger=ledger,
         conversations=conversations,
         chats=Chats(gateway, conversations),
+        local=local,
     )

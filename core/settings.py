@@ -46,6 +46,11 @@ class Settings:
         )
 
     @property
+    def is_zero_gpu(self) -> bool:
+        """Whether this Space lends a GPU to each call instead of having one."""
+        return self.environment.get("SPACES_ZERO_GPU", "").lower() in ("1", "t", "true")
+
+    @property
     def is_persistent(self) -> bool:
         """Whether what is stored outlives a restart: everywhere but on a Space without a volume."""
         if not self.is_space:

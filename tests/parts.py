@@ -29,6 +29,15 @@ def adapter_folder(tiny_folder: Path, tmp_path_factory: pytest.TempPathFactory) 
     return tiny_models.save_adapter(tmp_path_factory.mktemp("adapter"), tiny_folder)
 
 
+@pytest.fixture(scope="session")
+def two_adapters(
+    tiny_folder: Path, adapter_folder: Path, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, Path]:
+    weaker = tmp_path_factory.mktemp("weaker")
+    tiny_models.save_adapter(weaker, tiny_folder, strength=0.3)
+    return {"v1": adapter_folder, "v2.0": weaker}
+
+
 @pytest.fixture
 def write_catalog(tmp_path: Path) -> Callable[..., None]:
     """Return what lays entries over the shipped catalog."""

@@ -58,8 +58,24 @@ class Adapters:
         """Load adapter weights beside the base's and prove that they change its output.
 
         Raises:
-            UnavailableError: the folder is no adapter, not safetensors, fits another model, is of
-                a kind that can't be mixed with others, or changes nothing.
+            UnavailableError: as `add`, or it changes nothing.
+        """
+        self.add(version, folder)
+        try:
+            self.prove(version)
+        except UnavailableError:
+            self._forget(version)
+            raise
+        except DAMAGE as error:
+            self._forget(version)
+            raise _damaged(version, error) from error
+
+    def add(self, version: str, folder: Path) -> None:
+        """Load adapter weights beside the base's.
+
+        Raises:
+            UnavailableError: the folder is no adapter, not safetensors, fits another model, or is
+                of a kind that can't be mixed with others.
         """
         from safetensors import SafetensorError
 
@@ -67,14 +83,12 @@ class Adapters:
             _load(self._model, version, folder)
             for layer in _layers_of(self._model, version):
                 self._add(layer, version)
-            self._prove(version, folder)
         except UnavailableError:
             self._forget(version)
             raise
         except (*DAMAGE, SafetensorError) as error:
             self._forget(version)
-            text = " ".join(str(error).split())[:200] or "damaged file"
-            raise UnavailableError(f"adapter {version!r} can't be loaded: {text}") from error
+            raise _damaged(version, error) from error
 
     def _add(self, layer: Any, version: str) -> None:
         """Let the layer's hook know the adapter."""
@@ -106,8 +120,12 @@ class Adapters:
 
         return add
 
-    def _prove(self, version: str, folder: Path) -> None:
-        """Compare the logits of a few tokens with and without the adapter."""
+    def prove(self, version: str) -> None:
+        """Compare the logits of a few tokens with and without the adapter.
+
+        Raises:
+            UnavailableError: they are the same.
+        """
         import torch
 
         count = min(PROBE_TOKENS, self._model.config.get_text_config().vocab_size)
@@ -120,8 +138,8 @@ class Adapters:
         self.aim([None])
         if torch.equal(*logits):
             raise UnavailableError(
-                f"adapter {version!r} changes nothing: with {str(folder)!r} the model says what it "
-                "says without; train it, or leave it out of the catalog"
+                f"adapter {version!r} changes nothing: with it the model says what it says "
+                "without; train it, or leave it out of the catalog"
             )
 
     def _forget(self, version: str) -> None:
@@ -135,6 +153,11 @@ class Adapters:
             parts.pop(version, None)
         configs = getattr(self._model, "peft_config", {})  # set by peft at its first adapter
         configs.pop(_slot(version), None)
+
+
+def _damaged(version: str, error: Exception) -> UnavailableError:
+    text = " ".join(str(error).split())[:200] or "damaged file"
+    return UnavailableError(f"adapter {version!r} can't be loaded: {text}")
 
 
 def _slot(version: str) -> str:

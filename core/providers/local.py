@@ -20,14 +20,15 @@ from core.engines.gguf_files import Quantisation
 from core.engines.llama_cpp import load_llama_cpp
 from core.engines.llama_server import LlamaOptions
 from core.engines.transformers_engine import load_engine
-from core.errors import GenerationError, StorageError
+from core.engines.zero_gpu import Borrow, ZeroGpuEngine
+from core.errors import GenerationError, StorageError, UnavailableError
 from core.messages import ModelRef, Progress, Usage
 from core.pool import ModelPool
 from core.providers.base import Completion, ProviderCall, ProviderEvent
 from core.providers.generate import read
 from core.providers.hub import fetch_snapshot
 from core.providers.prompt import PLAIN_TEMPLATE, build_prompt
-from core.providers.weights import has_cuda
+from core.providers.weights import has_cuda, load_folder
 
 QUANTISATIONS: Mapping[Precision, Quantisation] = {
     "auto": "F16",
@@ -48,12 +49,14 @@ class LocalProvider:
         hub_token: str | None,
         converted: Path,
         adapted: Collection[str] = (),
+        borrow: Borrow | None = None,
     ) -> None:
         """`converted` is the folder for weights that an engine needs in another format.
 
-        `adapted` are the models that have adapters.
+        `adapted` are the models that have adapters. `borrow` is `spaces.GPU` on a ZeroGPU Space.
         """
         self._pool = pool
+        self._borrow = borrow
         self._adapted = frozenset(adapted)
         self._hub_token = hub_token
         self._converted = converted
@@ -80,6 +83,23 @@ class LocalProvider:
             adapter = _adapter(engine, target)
             load_s = time.monotonic() - began
             yield from _generate(engine, call, adapter, load_s)
+
+    def place(self, target: Target, adapters: Mapping[str, Path]) -> None:
+        """Load a model of this disk with all its adapters on a ZeroGPU Space, before it serves.
+
+        Raises:
+            UnavailableError: the model or an adapter can't be loaded.
+        """
+        borrow, folder = self._borrow, folder_here(target.model)
+        assert borrow is not None
+        assert folder is not None
+
+        def load() -> Engine:
+            weights = load_folder(target.model_id, folder, target.model.precision)
+            return ZeroGpuEngine(weights, self._digests.of(folder), adapters, borrow)
+
+        with self._pool.use(target.model_id, load):
+            pass
 
     def close(self) -> None:
         """Do nothing: the pool is closed by whoever made it."""
@@ -113,6 +133,11 @@ class LocalProvider:
         return json.dumps({"weights": weights, "adapter": changes, **how})
 
     def _load(self, target: Target, folder: Path) -> Engine:
+        if self._borrow is not None:
+            raise UnavailableError(
+                f"{target.model_id!r} was not there when the app started, and ZeroGPU takes "
+                "weights only then; restart the Space"
+            )
         name, model, digest_of = target.model_id, target.model, self._digests.of
         if self._choice(target, folder).engine == "transformers":
             return load_engine(name, folder, model.precision, digest_of)

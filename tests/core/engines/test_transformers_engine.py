@@ -48,15 +48,6 @@ def model(tiny_folder: Path) -> Any:
     return model_of(tiny_folder)
 
 
-@pytest.fixture(scope="module")
-def two_adapters(
-    tiny_folder: Path, adapter_folder: Path, tmp_path_factory: pytest.TempPathFactory
-) -> dict[str, Path]:
-    weaker = tmp_path_factory.mktemp("weaker")
-    tiny_models.save_adapter(weaker, tiny_folder, strength=0.3)
-    return {"v1": adapter_folder, "v2.0": weaker}
-
-
 @pytest.mark.parametrize("folder", ["tiny", "lead"])
 def test_rows_that_come_at_different_times_say_what_each_says_alone(
     folder: str, tiny_folder: Path
