@@ -1,8 +1,19 @@
-"""How often two engines of one model answer alike under greedy decoding; counted, not assumed."""
+"""How often two engines of one model answer alike under greedy decoding; counted, not assumed.
 
+`python benchmarks/engine_agreement.py [--prompts 500] [--json]` compares the embedded lead in every
+other precision and quantisation with transformers in fp32.
+"""
+
+import argparse
+import json
+import sys
+import tempfile
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from pathlib import Path
 from threading import Event
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from core.engines.base import Engine, Job
 from core.messages import GenerationParams
@@ -67,3 +78,44 @@ def prompt_tokens(engine: Engine, request: HeldOut) -> list[int]:
 def _calls(engine: Engine, tokens: list[int]) -> list[tuple[str, str]]:
     text = engine.tokenizer.decode(tokens, skip_special_tokens=True)
     return [(call.name, call.arguments) for call in split_calls(text).calls]
+
+
+def main() -> int:
+    """Compare and print."""
+    from core.engines.llama_cpp import load_llama_cpp
+    from core.engines.llama_server import LlamaOptions
+    from core.engines.transformers_engine import load_engine
+
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--prompts", type=int, default=500)
+    parser.add_argument("--json", action="store_true")
+    args = parser.parse_args()
+    lead = Path(__file__).resolve().parent.parent / "assets" / "models" / "lead"
+    requests, rows = prompts(args.prompts), {}
+    reference = load_engine("lead", lead, "fp32")
+    with tempfile.TemporaryDirectory() as room:
+        for kind in ("fp32", "int8", "nf4", "F32", "F16", "Q8_0", "Q4_0"):
+            is_native = kind in ("fp32", "int8", "nf4")
+            other: Engine = (
+                load_engine("lead", lead, kind)  # type: ignore[arg-type]  # a precision
+                if is_native
+                else load_llama_cpp("lead", lead, LlamaOptions(kind, 1024, Path(room)))  # type: ignore[arg-type]
+            )
+            rows["transformers " * is_native + "llama.cpp " * (not is_native) + kind] = compare(
+                reference, other, requests
+            )
+            other.close()
+    reference.close()
+    if args.json:
+        print(json.dumps({name: asdict(row) for name, row in rows.items()}))
+        return 0
+    print(
+        "| to transformers fp32 | prompts | same tokens | same calls |\n| --- | --- | --- | --- |"
+    )
+    for name, row in rows.items():
+        print(f"| {name} | {row.prompts} | {row.same_tokens} | {row.same_calls} |")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

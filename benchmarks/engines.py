@@ -15,9 +15,9 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ sys.path[:0] = [str(Path(__file__).resolve().parent), str(Path(__file__).resolve
 
 import httpx  # noqa: E402  the repository is not a package
 import psutil  # noqa: E402
-from figures import Figure, machine  # noqa: E402
+from figures import Figure, Goal, machine  # noqa: E402
 from rig import LIMITS, home_with  # noqa: E402
 from servers import PROJECT, free_port, running, wait_for  # noqa: E402
 
@@ -67,7 +67,8 @@ class Server:
 
     name: str
     address: str
-    model: str
+    models: tuple[str, ...]
+    """Requests take turns among them."""
     process: psutil.Process | None
     """None: somebody else's."""
 
@@ -97,7 +98,7 @@ async def ask(client: httpx.AsyncClient, server: Server, number: int) -> Answere
         RuntimeError: the server refuses it or breaks off.
     """
     body: dict[str, Any] = {
-        "model": server.model,
+        "model": server.models[number % len(server.models)],
         "messages": talk(number),
         "stream": True,
         "temperature": 0,
@@ -161,16 +162,32 @@ def cpu_s(server: Server) -> float | None:
     return sum(sum(each.cpu_times()[:2]) for each in family)
 
 
+def make_adapter(folder: Path, seed: int) -> Path:
+    """Save a random LoRA of rank 16 on all linear layers."""
+    import torch
+    from peft import LoraConfig, get_peft_model
+    from transformers import AutoModelForCausalLM
+
+    torch.manual_seed(seed)
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+    config = LoraConfig(r=16, lora_alpha=16, target_modules="all-linear", init_lora_weights=False)
+    place = Path(tempfile.mkdtemp(prefix="understudy-adapter-"))
+    get_peft_model(model, config).save_pretrained(place)
+    return place
+
+
 @contextmanager
-def ours(folder: Path, engine: str) -> Iterator[Server]:
-    """Run the app with this model and this engine."""
+def ours(folder: Path, engine: str, adapters: Mapping[str, Path] | None = None) -> Iterator[Server]:
+    """Run the app with this model, this engine and these adapters."""
     entry = {"provider": "local", "path": str(folder), "context": 1024, "engine": engine}
-    home = home_with({"models": {"measured": entry}, "default_model": "lead", "limits": LIMITS})
+    versions = {name: {"path": str(path)} for name, path in (adapters or {}).items()}
+    entries = {"models": {"measured": entry}, "default_model": "lead", "limits": LIMITS}
+    home = home_with({**entries, "adapters": {"measured": versions}})
     port = free_port()
     with running(["app.py", "--port", str(port)], {"UNDERSTUDY_HOME": str(home)}) as process:
         wait_for(f"http://127.0.0.1:{port}/health", process)
         name = f"Understudy, {engine}"
-        yield Server(name, f"http://127.0.0.1:{port}", "measured", psutil.Process(process.pid))
+        yield Server(name, f"http://127.0.0.1:{port}", ("measured",), psutil.Process(process.pid))
 
 
 @contextmanager
@@ -182,7 +199,7 @@ def theirs(folder: Path, *options: str) -> Iterator[Server]:
     with running([*command, *options], {"OMP_NUM_THREADS": "1"}) as process:
         wait_for(f"http://127.0.0.1:{port}/health", process)
         name = "transformers serve" + (", continuous batching" if options else "")
-        yield Server(name, f"http://127.0.0.1:{port}", str(folder), psutil.Process(process.pid))
+        yield Server(name, f"http://127.0.0.1:{port}", (str(folder),), psutil.Process(process.pid))
 
 
 def bare(folder: Path, threads: int) -> float:
@@ -250,7 +267,22 @@ def compare(
     for server in others:
         for count in clients:
             figures += measure(server, count)[1]
-    return figures
+    return figures + mixed(folder, is_lead=is_lead)
+
+
+def mixed(folder: Path, *, is_lead: bool) -> list[Figure]:
+    """Measure eight streams with one adapter, then with two that take turns."""
+    adapters = {f"v{seed}": make_adapter(folder, seed) for seed in (1, 2)}
+    figures: list[Figure] = []
+    rates: list[float] = []
+    with ours(folder, "transformers", adapters) as server:
+        for names in (("measured@v1",), ("measured@v1", "measured@v2")):
+            title = f"Understudy, {len(names)} adapter{'s' * (len(names) > 1)}"
+            rate, rows = measure(replace(server, name=title, models=names), 8)
+            rates.append(rate)
+            figures += rows
+    goal: Goal | None = ("at least", 0.5) if is_lead else None
+    return [*figures, Figure("two adapters mixed, to one", rates[1] / rates[0], "", goal)]
 
 
 def main() -> int:
@@ -265,7 +297,7 @@ def main() -> int:
     args = parser.parse_args()
     folder = LEAD if args.model == "lead" else make_mid()
     pairs = [each.partition("=") for each in args.endpoint]
-    others = [Server(name, url, args.served_model, None) for name, _, url in pairs]
+    others = [Server(name, url, (args.served_model,), None) for name, _, url in pairs]
     before = machine()
     figures = compare(folder, args.clients, args.engines, others)
     packages = {name: version(name) for name in ("torch", "transformers", "peft")}

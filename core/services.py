@@ -1,5 +1,6 @@
 """The parts of a running Understudy, made from settings; shared by the app and the command line."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -41,11 +42,13 @@ class Services:
     local: LocalProvider
 
     def place_models(self) -> None:
-        """Load every model of this disk, with its adapters: a ZeroGPU Space can't do it later.
+        """On a ZeroGPU Space, load every model of this disk with its adapters: later it can't.
 
         Raises:
             UnavailableError: one can't be loaded, or they don't fit together.
         """
+        if not self.settings.is_zero_gpu:
+            return
         for name, model in self.catalog.models.items():
             target = self.catalog.resolve(name)
             if model.provider == "local" and availability(self.catalog, target).is_ready:
@@ -70,14 +73,8 @@ def make_services(settings: Settings) -> Services:
     catalog = load_catalog(settings)
     store = open_store(settings.database_url)
     ledger = Ledger(store)
-    pool: ModelPool[Engine] = ModelPool(int(catalog.loaded_gb * 1e9), catalog.unload_after_s)
-    local = LocalProvider(
-        pool,
-        settings.environment.get("HF_TOKEN"),
-        settings.home / "gguf",
-        [name for name, adapters in catalog.adapters.items() if adapters],
-        import_spaces() if settings.is_zero_gpu else None,
-    )
+    pool = _pool(settings, catalog)
+    local = _local(settings, catalog, pool)
     providers: Mapping[str, Provider] = {
         "local": local,
         "endpoint": EndpointProvider(settings.environment),
@@ -103,4 +100,20 @@ def make_services(settings: Settings) -> Services:
         conversations=conversations,
         chats=Chats(gateway, conversations),
         local=local,
+    )
+
+
+def _pool(settings: Settings, catalog: Catalog) -> ModelPool[Engine]:
+    # What a ZeroGPU Space has unloaded it can't load again.
+    idle_s = math.inf if settings.is_zero_gpu else catalog.unload_after_s
+    return ModelPool(int(catalog.loaded_gb * 1e9), idle_s)
+
+
+def _local(settings: Settings, catalog: Catalog, pool: ModelPool[Engine]) -> LocalProvider:
+    return LocalProvider(
+        pool,
+        settings.environment.get("HF_TOKEN"),
+        settings.home / "gguf",
+        [name for name, adapters in catalog.adapters.items() if adapters],
+        import_spaces() if settings.is_zero_gpu else None,
     )

@@ -5,6 +5,7 @@ and join them with their own first token.
 """
 
 import time
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from core.engines.adapters import Adapters
@@ -223,6 +224,22 @@ class Batch:
             if is_last or row.job.is_unwanted():
                 done.append(row)
         self.leave(done)
+
+
+class Sealed:
+    """A group of rows with a batch of their own, which shares nothing with earlier ones."""
+
+    def __init__(self, batch: Batch, rows: Sequence[Row]) -> None:
+        self.batch = batch
+        self.waiting = Waiting(MAX_ROWS)
+        for row in rows:
+            row.job.caller = ""  # In their own order, whoever asks.
+            self.waiting.add(row)
+
+    @property
+    def is_running(self) -> bool:
+        """Say whether some row has not ended."""
+        return bool(self.batch.rows or self.waiting)
 
 
 def mask_dtype(model: "PreTrainedModel") -> "torch.dtype | None":

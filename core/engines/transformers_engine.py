@@ -18,7 +18,7 @@ from core.digests import folder_digest
 from core.engines.adapters import Adapters
 from core.engines.alone import generate_alone
 from core.engines.base import Job
-from core.engines.batch import CALLER_ROWS, MAX_ROWS, Batch, Budget, budget_of
+from core.engines.batch import CALLER_ROWS, Batch, Budget, Sealed, budget_of
 from core.engines.batchable import can_batch
 from core.engines.waiting import Row, Waiting
 from core.errors import UnavailableError
@@ -47,8 +47,6 @@ class TransformersEngine:
         digest: str,
         cache_bytes: int = CACHE_BYTES,
     ) -> None:
-        import torch
-
         self.tokenizer = tokenizer
         self.digest = digest
         self._model = model
@@ -58,12 +56,7 @@ class TransformersEngine:
         self._loading = threading.Lock()
         """Held while an adapter is loaded."""
         self.end_tokens = end_tokens_of(model)
-        self._owner = ThreadPoolExecutor(
-            max_workers=1,
-            thread_name_prefix=f"model-{name}",
-            initializer=torch.set_num_threads,
-            initargs=(threads_for(model),),
-        )
+        self._owner = owner_of(name, threads_for(model))
         self._budget = self._owner.submit(self._measured, cache_bytes).result()
         self._batch = None if self._budget is None else self._make_batch(self._budget)
         """None: its rows can't share a forward, and are generated one after another."""
@@ -241,20 +234,12 @@ class TransformersEngine:
             row.end(error)
 
 
-class Sealed:
-    """A group of rows with a batch of their own, which shares nothing with earlier ones."""
+def owner_of(name: str, threads: int) -> ThreadPoolExecutor:
+    """Return the one thread that touches a model; PyTorch computes with so many for it."""
+    import torch
 
-    def __init__(self, batch: Batch, rows: Sequence[Row]) -> None:
-        self.batch = batch
-        self.waiting = Waiting(MAX_ROWS)
-        for row in rows:
-            row.job.caller = ""  # In their own order, whoever asks.
-            self.waiting.add(row)
-
-    @property
-    def is_running(self) -> bool:
-        """Say whether some row has not ended."""
-        return bool(self.batch.rows or self.waiting)
+    title = f"model-{name}"
+    return ThreadPoolExecutor(1, title, initializer=torch.set_num_threads, initargs=(threads,))
 
 
 def threads_for(model: "PreTrainedModel") -> int:

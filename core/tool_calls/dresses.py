@@ -40,7 +40,7 @@ ACTION = re.compile(
     re.MULTILINE | re.DOTALL | re.IGNORECASE,
 )
 OBSERVATION = re.compile(r"^[ \t]*(?:Observation|Action|Thought|Final Answer):", re.MULTILINE)
-NAMED = re.compile(r"([^\W\d][\w.-]*)[ \t]*(?:\[ARGS\]|:)?\s*(\{.*)", re.DOTALL)
+NAMED = re.compile(r"([^\W\d][\w.-]*)(?:[ \t]*(?:\[ARGS\]|:))?\s*(\{.*)", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)

@@ -280,6 +280,7 @@ HOSTILE = {
     "lines": "seat(n=\n" * 12_000,
     "named": 'seat {"n":\n' * 9_000,
     "spaces": "seat" + " " * 99_000,
+    "spaces before something": "seat" + " " * 99_000 + "(",
     "dots": "a." * 50_000,
 }
 
