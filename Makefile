@@ -43,3 +43,5 @@ environment: python
 
 environment-dev: python
 	@$(PYTHON) tools/environment.py --dev
+	@cmp -s requirements-oracles.txt .venv/oracles.txt || { $(VENV) -m pip install --quiet --no-input \
+	  --disable-pip-version-check --no-deps -r requirements-oracles.txt && cp requirements-oracles.txt .venv/oracles.txt; }

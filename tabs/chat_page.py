@@ -12,6 +12,7 @@ from core.chats import Chats, Person
 from core.errors import InputError
 from core.gateway.traffic import Traffic
 from core.messages import new_id
+from core.services import Services
 from core.store import Conversation, Conversations
 from tabs.bridge import caller_of
 from tabs.chat_options import OptionWidgets
@@ -48,6 +49,17 @@ class ChatParts:
     conversations: Conversations
     access: Access
     is_persistent: bool
+
+    @staticmethod
+    def of(services: Services, access: Access) -> "ChatParts":
+        """Return the parts of a running Understudy that the tab works with."""
+        return ChatParts(
+            traffic=services.gateway.traffic,
+            chats=services.chats,
+            conversations=services.conversations,
+            access=access,
+            is_persistent=services.settings.is_persistent,
+        )
 
 
 @dataclass(frozen=True, slots=True)

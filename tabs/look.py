@@ -1,10 +1,12 @@
 """The page's theme and header."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import gradio as gr
 
 from core.access import Access
+from core.settings import PROJECT
 from tabs.bridge import caller_of
 
 CURTAIN = gr.themes.Color(
@@ -78,6 +80,13 @@ THEME = gr.themes.Base(
     border_color_accent_subdued="#ead0cd",
     border_color_accent_subdued_dark="#58303a",
 )
+
+LOOK: Mapping[str, Any] = {
+    "theme": THEME,
+    "css_paths": PROJECT / "assets" / "style.css",
+    "footer_links": [],
+}
+"""What a launch must be given for the page to look so."""
 
 
 def build_header(access: Access) -> None:

@@ -18,6 +18,7 @@ from core.messages import Delta, GenerationRequest
 from core.services import Services, make_services
 from core.settings import Settings
 from tabs.chat_page import ChatParts
+from tabs.leaderboard_parts import make_leaderboard
 from tests.fakes import generation_of
 
 SECRET = b"0123456789abcdef"
@@ -88,10 +89,12 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
         access=access,
         is_persistent=True,
     )
-    app = build_app(parts)
+    board = make_leaderboard(services, access)
+    app = build_app(parts, board)
     _, url, _ = app.launch(prevent_thread_lock=True, quiet=True, ssr_mode=False, run_history=False)
     yield Stage(url, gateway, services, access)
     app.close()
+    board.panel.runs.close()
     services.close()
     with warnings.catch_warnings():
         # Gradio's server thread leaves its event loop to the garbage collector.

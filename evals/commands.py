@@ -1,0 +1,153 @@
+"""The commands of `python -m evals` besides runs: tasks, comparisons, leaderboard, imports."""
+
+import argparse
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from core.errors import AppError, InputError
+from core.settings import Settings
+from evals.command import Done
+from evals.compare import Comparison, compare_files, compare_runs
+from evals.importers import import_dataset
+from evals.judge_command import judge_command
+from evals.leaderboard import board_to_dict, make_board
+from evals.leaderboard_runs import RunIndex
+from evals.leaderboard_text import board_table
+from evals.ratings import Ratings, ratings_from_file
+from evals.run_files import open_run
+from evals.task import Task
+from evals.task_files import list_tasks, load_task, samples_of
+
+
+def tasks(_: argparse.Namespace, settings: Settings) -> Done:
+    """List the tasks with their metrics, sizes and floors, and those that can't be used."""
+    found: list[dict[str, Any]] = []
+    damaged: list[dict[str, Any]] = []
+    for name in list_tasks(settings.home):
+        try:
+            found.append(_task(load_task(name, settings.home)))
+        except AppError as error:
+            damaged.append({"task": name, "reason": str(error)})
+    lines = [
+        f"{task['task']:24} {task['items']:>6} items  {', '.join(task['metrics'])}"
+        for task in found
+    ]
+    lines += [f"{task['task']:24} can't be used: {task['reason']}" for task in damaged]
+    return Done({"tasks": found, "damaged": damaged}, "\n".join(lines))
+
+
+def _task(task: Task) -> dict[str, Any]:
+    samples = samples_of(task)
+    return {
+        "task": task.name,
+        "description": task.description,
+        "scorer": task.scorer,
+        "metrics": list(task.metrics),
+        "primary": task.metrics[0],
+        "items": len(samples),
+        "groups": len({sample.group for sample in samples}),
+        "floor": task.floor.value if task.floor else None,
+        "labels": dict(task.labels),
+    }
+
+
+def add_compare_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `compare` to its parser."""
+    parser.add_argument("a", help="a run, or a JSONL file of id, score and group")
+    parser.add_argument("b", help="the other; the difference is B minus A")
+    parser.add_argument("--metric", help="of two runs: instead of the task's primary one")
+
+
+def compare(args: argparse.Namespace, settings: Settings) -> Done:
+    """Compare two runs, or two files of scores, on the same items."""
+    are_files = [Path(side).is_file() for side in (args.a, args.b)]
+    if any(are_files) != all(are_files):
+        raise InputError("name two runs or two files; a run and a file have no common items")
+    if all(are_files):
+        if args.metric:
+            raise InputError("--metric is for runs; a file has one score an item")
+        found = compare_files(Path(args.a), Path(args.b))
+    else:
+        one, other = (open_run(settings.home, side) for side in (args.a, args.b))
+        found = compare_runs(one, other, args.metric)
+    return Done(found.to_dict(), _comparison_text(found))
+
+
+def _comparison_text(found: Comparison) -> str:
+    paired, value = found.difference, found.difference.difference
+    interval = (
+        f"[{value.low:+.3f}, {value.high:+.3f}]"
+        if value.low is not None and value.high is not None
+        else "no interval"
+    )
+    p_value = "" if paired.p_value is None else f", p = {paired.p_value:.3g} ({paired.method})"
+    lines = [
+        f"{found.b} minus {found.a}, {found.metric}, {paired.n} items",
+        f"  difference {value.value:+.3f} {interval}{p_value}",
+        f"  {paired.fixed} items fixed, {paired.broken} broken",
+    ]
+    if paired.mde is not None:
+        lines.append(f"  smallest difference such items would show: {paired.mde:.3f}")
+    if found.bounds is not None:
+        low, high = found.bounds
+        lines.append(f"  {low:+.3f} to {high:+.3f} whatever the missing answers are")
+    return "\n".join(lines + ([f"  {found.note}"] if found.note else []))
+
+
+def leaderboard(_: argparse.Namespace, settings: Settings) -> Done:
+    """Show models by tasks; only comparable runs stand side by side."""
+    board = make_board(*RunIndex(settings.home).all())
+    return Done(board_to_dict(board), board_table(board))
+
+
+def add_ratings_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `ratings` to its parser."""
+    parser.add_argument("--battles", type=Path, required=True, metavar="FILE")
+    parser.add_argument("--length", action="store_true", help="take out what a longer answer is")
+    parser.add_argument("--position", action="store_true", help="and what being shown first is")
+
+
+def ratings(args: argparse.Namespace, _: Settings) -> Done:
+    """Rate models by blind battles."""
+    found = ratings_from_file(args.battles, length=args.length, position=args.position)
+    return Done(found.to_dict(), _ratings_text(found))
+
+
+def _ratings_text(found: Ratings) -> str:
+    lines = [
+        f"{'' if one.rank is None else one.rank:>4} {one.id:32} {_points(one.rating):>7} "
+        f"[{_points(one.low)}, {_points(one.high)}] of {one.n}"
+        for one in found.models
+    ]
+    lines.append(", ".join(f"{outcome} {count}" for outcome, count in found.outcomes.items()))
+    return "\n".join(lines + ([found.note] if found.note else []))
+
+
+def _points(value: float | None) -> str:
+    return "none" if value is None else f"{value:.0f}"
+
+
+def add_import_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `import` to its parser."""
+    parser.add_argument("format", help="such as messages, bfcl, gsm8k; a wrong one lists them all")
+    parser.add_argument("path", type=Path)
+    parser.add_argument("--name", required=True, help="of the task that it becomes")
+
+
+def import_command(args: argparse.Namespace, settings: Settings) -> Done:
+    """Import a dataset as a task, and tell what was read and what was refused."""
+    report = import_dataset(args.format, args.path, args.name, settings.home)
+    return _as_text(report.to_dict())
+
+
+def judge(args: argparse.Namespace, settings: Settings) -> Done:
+    """Judge a run's answers, compare two runs, or calibrate a judge."""
+    done = judge_command(args, settings)
+    assert isinstance(done.result, Mapping)
+    return _as_text(done.result, done.exit_code)
+
+
+def _as_text(value: Mapping[str, Any], exit_code: int = 0) -> Done:
+    return Done(value, json.dumps(value, indent=2), exit_code)

@@ -1,0 +1,16 @@
+"""Two models compared on the same items, from score files or from runs."""
+
+from evals.compare.comparison import Comparison, compare, compare_files
+from evals.compare.runs import IncomparableError, compare_runs
+from evals.compare.scores import ScoredRow, Scores, read_scores
+
+__all__ = [
+    "Comparison",
+    "IncomparableError",
+    "ScoredRow",
+    "Scores",
+    "compare",
+    "compare_files",
+    "compare_runs",
+    "read_scores",
+]
