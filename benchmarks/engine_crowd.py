@@ -49,14 +49,21 @@ async def crowd(address: str, count: int) -> int:
         return sum(await asyncio.gather(*(ask(http, number) for number in range(count))))
 
 
+def question(number: int) -> str:
+    """Return what a person says; no two the same."""
+    rows = (PROJECT / "assets" / "tasks" / "desk_persona.jsonl").read_text("utf-8").splitlines()
+    said: str = json.loads(rows[number % len(rows)])["input"][-1]["content"]
+    return said
+
+
 def first_text_s(client: Any, number: int) -> float:
-    """Send a message of the Chat tab and return the seconds until the answer begins."""
+    """Send a message of the Chat tab; return the seconds until words, or a call, are to be seen."""
     began = time.perf_counter()
-    asked = {"values": "measured", "param_5": None, "param_8": talk(number)[-1]["content"]}
+    asked = {"values": "measured", "param_5": None, "param_8": question(number)}
     for page in client.submit(**asked, api_name="/chat"):
         said = [entry for entry in page[0]["value"] if entry["role"] == "assistant"]
         texts = ["".join(part["text"] for part in entry["content"]).strip() for entry in said]
-        if texts and texts[-1]:
+        if any(texts):
             return time.perf_counter() - began
     raise RuntimeError("the Chat tab gave no answer")
 
@@ -69,15 +76,15 @@ def page_s(address: str) -> float:
     return time.perf_counter() - began
 
 
-def watch(address: str, chats: int) -> tuple[list[float], list[float]]:
-    """Return the first-text times of so many new chats, and the page's times."""
+def watch(address: str, numbers: range) -> tuple[list[float], list[float]]:
+    """Return the first-text times of new chats, one per number, and the page's times."""
     from gradio_client import Client
 
     chatted, opened = [], []
-    for number in range(chats):
+    for number in numbers:
         opened.append(page_s(address))
         client = Client(address, verbose=False)
-        chatted.append(first_text_s(client, 5_000 + number))
+        chatted.append(first_text_s(client, number))
         client.close()
     return chatted, opened
 
@@ -91,13 +98,13 @@ def measure(queued: int, chats: int) -> list[Figure]:
     """Chat on an idle app, then beside the crowd."""
     lead = PROJECT / "assets" / "models" / "lead"
     with ours(lead, "transformers") as server:
-        idle, _ = watch(server.address, max(3, chats // 4))
+        idle, _ = watch(server.address, range(100, 110))
         command = [sys.executable, __file__, *CROWD, server.address, str(queued)]
         with tempfile.TemporaryFile("w+") as said:
             began = time.perf_counter()
             process = subprocess.Popen(command, stdout=said, cwd=PROJECT, env=dict(os.environ))
             time.sleep(5)  # until the connections are open
-            chatted, opened = watch(server.address, chats)
+            chatted, opened = watch(server.address, range(chats))
             is_running = process.poll() is None
             process.wait()
             seconds = time.perf_counter() - began

@@ -32,8 +32,8 @@ from servers import PROJECT, free_port, running, wait_for  # noqa: E402
 
 LEAD = PROJECT / "assets" / "models" / "lead"
 NEW_TOKENS = 64
-ROUNDS = 3
-"""Requests of each client, one after another."""
+ROUNDS, LEAST = 3, 16
+"""Requests of each client, one after another; requests of all clients together, at least."""
 BATCHING = (
     "--continuous-batching",
     *("--attn-implementation", "sdpa"),
@@ -82,13 +82,13 @@ class Answered:
 
 
 def talk(number: int) -> list[dict[str, str]]:
-    """Return the messages of a request; each number asks something else."""
-    from training.pretrain.mix import held_out
+    """Return the messages of a request: a plan of the gala, which takes longer to tell than asked.
 
-    return [
-        {"role": m["role"], "content": m["content"]}
-        for m in held_out("unseen_values", number).messages
-    ]
+    The numbers ask different things.
+    """
+    rows = (PROJECT / "assets" / "tasks" / "gala_plan.jsonl").read_text("utf-8").splitlines()
+    row = json.loads(rows[number % len(rows)])
+    return [{"role": m["role"], "content": m["content"]} for m in row["input"]]
 
 
 async def ask(client: httpx.AsyncClient, server: Server, number: int) -> Answered:
@@ -125,9 +125,10 @@ async def load(server: Server, clients: int) -> tuple[list[Answered], float]:
     """Let so many clients ask at once, each several times; return answers and seconds."""
     limits = httpx.Limits(max_connections=clients)
     async with httpx.AsyncClient(base_url=server.address, limits=limits, timeout=600) as http:
+        rounds = max(ROUNDS, LEAST // clients)
 
         async def one(client: int) -> list[Answered]:
-            return [await ask(http, server, client * ROUNDS + n) for n in range(ROUNDS)]
+            return [await ask(http, server, client * rounds + n) for n in range(rounds)]
 
         await ask(http, server, 9_999)  # loads the weights
         began = time.perf_counter()
@@ -204,7 +205,7 @@ def theirs(folder: Path, *options: str) -> Iterator[Server]:
 
 def bare(folder: Path, threads: int) -> float:
     """Return the tokens per second of `generate` alone, one request after another."""
-    asked = json.dumps([talk(number) for number in range(9)])
+    asked = json.dumps([talk(number) for number in range(LEAST + 1)])
     command = [sys.executable, "-c", GENERATE, str(folder), str(threads), asked, str(NEW_TOKENS)]
     done = subprocess.run(command, cwd=PROJECT, check=True, capture_output=True, text=True)
     return float(done.stdout.split()[-1])

@@ -130,6 +130,10 @@ class AdapterEntry:
     __pydantic_config__: ClassVar[ConfigDict] = STRICT
     path: str
     """Adapter folder (PEFT's format, safetensors); relative to the repository, or absolute."""
+    digest: str | None = None
+    """Digest that the folder must have, `sha256:...`; None: any."""
+    base_digest: str | None = None
+    """Digest that the base must have; None: any that the adapter fits."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from core.availability import availability
 from core.catalog import Catalog, located
@@ -23,8 +23,10 @@ from core.providers.endpoint import EndpointProvider
 from core.providers.local import LocalProvider
 from core.providers.ollama import OllamaProvider
 from core.providers.replay import ReplayProvider
+from core.registered import RegisteredAdapters
 from core.settings import Settings
 from core.store import Conversations, Store, open_store
+from core.store.adapters import StoredAdapters
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +72,9 @@ def make_services(settings: Settings) -> Services:
         InputError: the catalog is wrong.
         StorageError: the store can't be opened.
     """
-    catalog = load_catalog(settings)
+    listed = load_catalog(settings)
     store = open_store(settings.database_url)
+    catalog = _with_registered(listed, store, settings)
     ledger = Ledger(store)
     pool = _pool(settings, catalog)
     local = _local(settings, catalog, pool)
@@ -103,6 +106,13 @@ def make_services(settings: Settings) -> Services:
     )
 
 
+def _with_registered(catalog: Catalog, store: Store, settings: Settings) -> Catalog:
+    """Return the catalog with the adapters that are registered by now, at any time."""
+    local = [name for name, model in catalog.models.items() if model.provider == "local"]
+    stored, folder = StoredAdapters(store), settings.home / "adapters"
+    return replace(catalog, adapters=RegisteredAdapters(catalog.adapters, local, stored, folder))
+
+
 def _pool(settings: Settings, catalog: Catalog) -> ModelPool[Engine]:
     # What a ZeroGPU Space has unloaded it can't load again.
     idle_s = math.inf if settings.is_zero_gpu else catalog.unload_after_s
@@ -114,6 +124,6 @@ def _local(settings: Settings, catalog: Catalog, pool: ModelPool[Engine]) -> Loc
         pool,
         settings.environment.get("HF_TOKEN"),
         settings.home / "gguf",
-        [name for name, adapters in catalog.adapters.items() if adapters],
+        catalog.adapters,
         import_spaces() if settings.is_zero_gpu else None,
     )

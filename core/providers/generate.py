@@ -9,7 +9,7 @@ from core.engines.base import Engine, Job, Token
 from core.messages import FinishReason, Timings
 from core.providers.stops import StopFilter
 
-FRAME_S = 0.015
+FRAME_S = 0.03
 """Least time between two pieces of text: nobody reads faster, and each look of the reading thread
 costs the generating one some of the interpreter's time."""
 

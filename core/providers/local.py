@@ -6,7 +6,7 @@ A stop request ends a generation within one token.
 import hashlib
 import json
 import time
-from collections.abc import Collection, Generator, Mapping
+from collections.abc import Container, Generator, Mapping
 from concurrent.futures import Future, wait
 from dataclasses import replace
 from functools import partial
@@ -48,21 +48,24 @@ class LocalProvider:
         pool: ModelPool[Engine],
         hub_token: str | None,
         converted: Path,
-        adapted: Collection[str] = (),
+        adapted: Container[str] = (),
         borrow: Borrow | None = None,
     ) -> None:
         """`converted` is the folder for weights that an engine needs in another format.
 
-        `adapted` are the models that have adapters. `borrow` is `spaces.GPU` on a ZeroGPU Space.
+        `adapted` are the models that have adapters at the moment. `borrow` is `spaces.GPU` on a
+        ZeroGPU Space.
         """
         self._pool = pool
         self._borrow = borrow
-        self._adapted = frozenset(adapted)
+        self._adapted = adapted
         self._hub_token = hub_token
         self._converted = converted
         self._snapshots: dict[str, Path] = {}
         """Folders fetched so far by model, so that the Hub is asked once and not for each call."""
         self._digests = FolderDigests()
+        self._chosen: dict[str, Choice] = {}
+        """What runs the models loaded so far; a loaded one is not loaded again for an adapter."""
         self._setting: dict[str, str] | None = None
         """What shapes all answers of this process."""
 
@@ -80,7 +83,7 @@ class LocalProvider:
         folder = yield from self._folder(target)
         load = partial(self._load, target, folder)
         with self._pool.use(target.model_id, load) as engine:
-            adapter = _adapter(engine, target)
+            adapter = self._adapter(engine, target)
             load_s = time.monotonic() - began
             yield from _generate(engine, call, adapter, load_s)
 
@@ -139,14 +142,34 @@ class LocalProvider:
                 "weights only then; restart the Space"
             )
         name, model, digest_of = target.model_id, target.model, self._digests.of
-        if self._choice(target, folder).engine == "transformers":
+        self._chosen[name] = self._choice(target, folder)
+        if self._chosen[name].engine == "transformers":
             return load_engine(name, folder, model.precision, digest_of)
         options = LlamaOptions(QUANTISATIONS[model.precision], model.context, self._converted)
         return load_llama_cpp(name, folder, options, digest_of)
 
     def _choice(self, target: Target, folder: Path) -> Choice:
+        if target.model_id in self._chosen and self._pool.has(target.model_id):
+            return self._chosen[target.model_id]
         has_adapters = target.adapter is not None or target.model_id in self._adapted
         return choose_engine(target.model, folder, has_adapters=has_adapters)
+
+    def _adapter(self, engine: Engine, target: Target) -> ModelRef | None:
+        """Let the engine load the target's adapter, if it is what the catalog says."""
+        if target.adapter is None or target.version is None:
+            return None
+        entry, folder = target.adapter, located(target.adapter.path)
+        if entry.digest is not None and self._digests.of(folder) != entry.digest:
+            raise UnavailableError(
+                f"adapter {target.version!r} is not what was registered: files in {str(folder)!r} "
+                "have changed; put them back, or train it again"
+            )
+        if entry.base_digest is not None and engine.digest != entry.base_digest:
+            raise UnavailableError(
+                f"adapter {target.version!r} was trained on another {target.model_id!r} than the "
+                "one on this disk; put that one back, or train it again"
+            )
+        return ModelRef(target.version, engine.adapter_digest(target.version, folder))
 
     def _folder(self, target: Target) -> Generator[Progress, None, Path]:
         if target.model.path:
@@ -167,13 +190,6 @@ def folder_here(model: ModelEntry) -> Path | None:
 
     found = try_to_load_from_cache(str(model.hub), "config.json", revision=model.revision)
     return Path(found).parent if isinstance(found, str) else None
-
-
-def _adapter(engine: Engine, target: Target) -> ModelRef | None:
-    if target.adapter is None or target.version is None:
-        return None
-    digest = engine.adapter_digest(target.version, located(target.adapter.path))
-    return ModelRef(target.version, digest)
 
 
 def _submit(engine: Engine, call: ProviderCall, job: Job) -> Future[None]:

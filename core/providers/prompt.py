@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from core.errors import InputError
 from core.messages import Message
-from core.providers.base import ProviderCall
+from core.providers.base import ProviderCall, failed
 from core.settings import PROJECT
 
 if TYPE_CHECKING:
@@ -40,10 +40,11 @@ def build_prompt(tokenizer: "PreTrainedTokenizerFast", call: ProviderCall) -> Pr
             return Prompt(tokens, len(call.messages) - len(messages))
         shorter = _without_oldest_turn(messages)
         if not call.trim_history or shorter is None:
-            raise InputError(
+            error = InputError(
                 f"the prompt has {len(tokens)} tokens and {call.target.id!r} reads at most "
                 f"{context}, the answer included; shorten it or start a new conversation"
             )
+            raise failed(error, "context_too_long")
         messages = shorter
 
 

@@ -2,6 +2,7 @@
 
 import logging
 import sys
+import threading
 from glob import glob
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -14,6 +15,9 @@ if TYPE_CHECKING:
 
 DAMAGE = (OSError, ValueError, KeyError, RuntimeError, TypeError, AttributeError)
 """What the libraries raise over files that are not what they should be."""
+ONE_AT_A_TIME = threading.Lock()
+"""Held while transformers loads: it patches PyTorch meanwhile, and two of its loads at once may
+leave it patched, so that every later one lacks tensors (transformers 5.23)."""
 GPU_DRIVERS = ("/dev/nvidia*", "/dev/nvmap", "/dev/kfd", "/dev/dxg")
 """What Linux has where PyTorch could find CUDA or ROCm, also within WSL."""
 
@@ -94,14 +98,15 @@ def _load_weights(folder: Path, precision: Precision) -> "PreTrainedModel":
         options["quantization_config"] = _quantization(precision, cuda=cuda)
     elif cuda:
         options["device_map"] = "cuda"
-    model, report = AutoModelForCausalLM.from_pretrained(
-        folder,
-        trust_remote_code=False,
-        use_safetensors=True,
-        local_files_only=True,
-        output_loading_info=True,
-        **options,
-    )
+    with ONE_AT_A_TIME:
+        model, report = AutoModelForCausalLM.from_pretrained(
+            folder,
+            trust_remote_code=False,
+            use_safetensors=True,
+            local_files_only=True,
+            output_loading_info=True,
+            **options,
+        )
     if absent := sorted(report["missing_keys"]):
         raise ValueError(f"the weights lack {len(absent)} tensors, {absent[0]!r} first")
     loaded: PreTrainedModel = model.eval()

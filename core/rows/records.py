@@ -4,6 +4,7 @@ All but a JSON list are read in the memory of a row; what can't be read is passe
 reason, and the rows after it are read.
 """
 
+import codecs
 import csv
 import json
 from collections.abc import Callable, Iterator, Mapping
@@ -55,6 +56,7 @@ def records(path: Path) -> Iterator[Record]:
             f"{', '.join(READERS)}"
         )
     try:
+        _refuse_utf16(path)
         yield from read(path)
     except OSError as error:
         raise StorageError(f"{str(path)!r} can't be read: {error}") from error
@@ -114,6 +116,12 @@ def id_of(record: Record, key: str = "id") -> JsonValue:
     """Return the record's id; its number where it has none."""
     given = record.value.get(key)
     return record.number if given is None or given == "" else given
+
+
+def _refuse_utf16(path: Path) -> None:
+    with path.open("rb") as handle:
+        if handle.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
+            raise InputError(f"{path.name} is in UTF-16; save it as UTF-8")
 
 
 def _json_value(raw: bytes) -> JsonValue:

@@ -3,7 +3,7 @@ import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -199,8 +199,17 @@ def test_a_prompt_that_is_too_long_is_refused_with_both_numbers(provider, tiny):
     short = replace(tiny, model=replace(tiny.model, context=20))
     with pytest.raises(
         InputError, match=r"has \d{2,} tokens and '.*' reads at most 20, the answer"
-    ):
+    ) as raised:
         run(provider, call_of(short, [Message("user", "Who sits where? " * 20)]))
+    assert raised.value.failure == "context_too_long"
+
+
+def test_models_that_are_loaded_at_the_same_time_are_whole(tiny_folder, other_folder):
+    """Trap: two loads at once left PyTorch patched, and every later model lacked tensors."""
+    with ThreadPoolExecutor(4) as threads:
+        folders = [tiny_folder, other_folder] * 6
+        loaded = list(threads.map(lambda folder: load_folder("x", folder, "fp32"), folders))
+    assert len({len(weights.model.state_dict()) for weights in loaded}) == 1
 
 
 def test_the_answer_is_cut_where_the_context_ends(provider, tiny):

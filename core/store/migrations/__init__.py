@@ -6,13 +6,14 @@ from datetime import UTC, datetime
 from sqlalchemy import Connection, func, insert, select
 
 from core.errors import StorageError
-from core.store.migrations import m001_initial, m002_cached_answers, m003_budgets
+from core.store.migrations import m001_initial, m002_cached_answers, m003_budgets, m004_jobs
 from core.store.tables import schema_version
 
 MIGRATIONS: Mapping[int, Callable[[Connection], None]] = {
     1: m001_initial.apply,
     2: m002_cached_answers.apply,
     3: m003_budgets.apply,
+    4: m004_jobs.apply,
 }
 """By the version that each one leads to, in order."""
 
