@@ -94,7 +94,7 @@ def main() -> int:
     requests, rows = prompts(args.prompts), {}
     reference = load_engine("lead", lead, "fp32")
     with tempfile.TemporaryDirectory() as room:
-        for kind in ("fp32", "int8", "nf4", "F32", "F16", "Q8_0", "Q4_0"):
+        for kind in ("F32", "F16", "Q8_0", "Q4_0", "fp32", "int8", "nf4"):
             is_native = kind in ("fp32", "int8", "nf4")
             other: Engine = (
                 load_engine("lead", lead, kind)  # type: ignore[arg-type]  # a precision
@@ -105,6 +105,7 @@ def main() -> int:
                 reference, other, requests
             )
             other.close()
+            print(list(rows.items())[-1], file=sys.stderr, flush=True)
     reference.close()
     if args.json:
         print(json.dumps({name: asdict(row) for name, row in rows.items()}))

@@ -27,8 +27,7 @@ from typing import Any
 # The project first: in this folder the name of the package is this file's.
 sys.path[:0] = [str(Path(__file__).resolve().parents[1]), str(Path(__file__).resolve().parent)]
 
-from engines import LEAD, make_mid  # noqa: E402  the repository is not a package
-from figures import Figure, machine  # noqa: E402
+from figures import Figure, machine  # noqa: E402  the repository is not a package
 from lm_eval_run import LmEval, Setting, Times, times_of  # noqa: E402
 from rig import home_with  # noqa: E402
 from servers import PROJECT  # noqa: E402
@@ -261,6 +260,9 @@ def main() -> int:
     parser.add_argument("--threads", type=int, nargs="+", default=cores, help="of lm-eval")
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args()
+    from engines import LEAD, make_mid  # it puts this folder first
+
+    sys.path.insert(0, str(PROJECT))
     limit = args.limit or (MID_ITEMS if args.model == "mid" else None)
     before = machine()
     exam = Exam(LEAD if args.model == "lead" else make_mid(), args.task, limit)

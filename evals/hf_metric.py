@@ -9,7 +9,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
-import datasets  # type: ignore[import-untyped]  # the package has no types
+import datasets
 import evaluate  # type: ignore[import-untyped]  # the package has no types
 
 from core.errors import InputError, ScoringError

@@ -90,14 +90,14 @@ def save_gpt2(folder: Path) -> Path:
     return folder
 
 
-def save_adapter(folder: Path, base: Path, *, strength: float = 1.0) -> Path:
+def save_adapter(folder: Path, base: Path, *, strength: float = 1.0, rank: int = 4) -> Path:
     """Write a LoRA adapter whose effect is as large as `strength`; peft itself saves it."""
     import torch
     from peft import LoraConfig, get_peft_model
     from transformers import AutoModelForCausalLM
 
     model = AutoModelForCausalLM.from_pretrained(base)
-    config = LoraConfig(r=4, target_modules=["q_proj", "v_proj"], task_type="CAUSAL_LM")
+    config = LoraConfig(r=rank, target_modules=["q_proj", "v_proj"], task_type="CAUSAL_LM")
     tuned = get_peft_model(model, config)
     with torch.random.fork_rng(devices=[]), torch.no_grad():
         torch.manual_seed(1)

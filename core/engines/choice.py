@@ -12,7 +12,7 @@ from core.providers.weights import has_cuda
 
 EngineName = Literal["transformers", "llama.cpp"]
 LEAST_PARAMETERS = 50_000_000
-"""Smaller Llamas make more tokens for several people at once in a batch of transformers."""
+"""Smaller Llamas answer a crowd sooner in a batch of transformers, and in full precision."""
 
 
 class Choice(NamedTuple):
@@ -43,7 +43,7 @@ def choose_engine(model: ModelEntry, folder: Path, *, has_adapters: bool) -> Cho
     except UnavailableError as error:
         return Choice("transformers", str(error))
     if parameters < LEAST_PARAMETERS:
-        return Choice("transformers", "it serves many at once best with so small a model")
+        return Choice("transformers", "so small a model answers many soonest, in full precision")
     return Choice("llama.cpp", f"a Llama of {parameters / 1e6:,.0f} M parameters on a CPU")
 
 

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -39,8 +40,17 @@ def environment(home: Path) -> dict[str, str]:
     return {**os.environ, "UNDERSTUDY_HOME": str(home), "OMP_NUM_THREADS": "1"}
 
 
-def killed(home: Path, after_s: float, *arguments: str) -> tuple[RunFolder, bool]:
-    """Begin or take up a run, and kill it so long after it holds the run; say if it was in time."""
+def killed(
+    home: Path,
+    after_s: float,
+    *arguments: str,
+    has_begun: Callable[[RunFolder], bool] | None = None,
+) -> tuple[RunFolder, bool]:
+    """Begin or take up a run, and kill it so long after it has begun; say if it was in time.
+
+    It has begun when it holds the run, unless told otherwise.
+    """
+    begun = has_begun or (lambda folder: is_held(folder.path))
     with subprocess.Popen(
         command(*arguments),
         cwd=PROJECT,
@@ -51,7 +61,7 @@ def killed(home: Path, after_s: float, *arguments: str) -> tuple[RunFolder, bool
     ) as process:
         folder = open_run(home, process.stderr.readline().strip())
         until = time.monotonic() + LONGEST_S
-        while not is_held(folder.path) and process.poll() is None and time.monotonic() < until:
+        while not begun(folder) and process.poll() is None and time.monotonic() < until:
             time.sleep(0.005)
         try:
             process.wait(after_s)
@@ -102,9 +112,15 @@ def test_ten_kills_of_planned_batches_leave_the_grades_of_a_run_that_was_never_k
 def test_a_kill_of_a_free_run_costs_only_what_was_under_way(tmp_path):
     write_task(tmp_path, ITEMS)
     asked = ("--model", "understudy", "--task", TASK, "--no-cache")
-    folder, was_killed = killed(tmp_path, 4.0, *asked)
+
+    def has_answers(folder: RunFolder) -> bool:
+        path = folder.generations_path
+        return path.exists() and path.stat().st_size > 20_000  # Some thirty answers.
+
+    folder, was_killed = killed(tmp_path, 0.0, *asked, has_begun=has_answers)
     before = answers(folder)
     assert was_killed
+    assert 0 < len(before) < ITEMS
     resumed = run(tmp_path, "--resume", folder.run)
     assert (resumed["status"], resumed["missing"]) == ("completed", 0)
     assert Counter(row.key for row in folder.rows()) == dict.fromkeys(folder.manifest().keys, 1)

@@ -203,7 +203,7 @@ def test_a_prompt_that_does_not_fit_is_missing_and_the_planned_batch_goes_on(ben
     folder, summary = run(bench, is_deterministic=True)
     assert (summary["status"], summary["missing"]) == ("invalid", 1)  # 1 of 70 is above 1 %.
     kinds = {row.id: row.error_kind for row in folder.rows() if row.status != "ok"}
-    assert kinds == {"q3": "refused"}
+    assert kinds == {"q3": "context_too_long"}
     assert next(iter(summary["errors"])).startswith("the prompt has")
     again = carry_out(bench, [folder], Watch())[0]
     assert len(folder.rows()) == ITEMS

@@ -65,9 +65,9 @@ def save_adapter(folder: Path, base: Path, **changes) -> Path:
 
     model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
     options = {"r": 4, "lora_alpha": 6, "target_modules": "all-linear", **changes}
-    tuned = get_peft_model(model, LoraConfig(task_type="CAUSAL_LM", **options))
     with torch.random.fork_rng(devices=[]), torch.no_grad():
         torch.manual_seed(1)
+        tuned = get_peft_model(model, LoraConfig(task_type="CAUSAL_LM", **options))
         for name, weight in tuned.named_parameters():
             if "lora_B" in name:
                 weight.normal_(std=0.3)
