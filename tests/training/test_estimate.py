@@ -1,0 +1,84 @@
+"""What a run will take: measured where it fits, refused with a way out where it does not."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from core.errors import InputError, NotFoundError
+from tests.training.tiny_runs import config_of, settings_of
+from training.estimate import estimate
+from training.estimate_advice import Need, advice
+from training.estimate_bounds import least_bytes, sizes_of
+from training.recipes.course import Course
+
+GB = 10**9
+
+
+def test_a_files_header_tells_how_many_weights_there_are(home: Path) -> None:
+    sizes = sizes_of(home / "llama")
+    assert sizes.linear == 2 * (4 * 64 * 64 + 3 * 64 * 128)
+    assert sizes.sides == 2 * (4 * 128 + 3 * 192)
+
+
+def test_the_least_memory_grows_from_qlora_to_full(home: Path) -> None:
+    config = config_of(home, rank=1)
+    small, middle, large = (
+        least_bytes(config, home / "llama", method) for method in ("qlora", "lora", "full")
+    )
+    assert small < middle < large
+
+
+@pytest.mark.slow
+def test_ten_steps_tell_what_a_run_takes(home: Path) -> None:
+    before = sorted(home.rglob("*"))
+    told = estimate(config_of(home, max_steps=50), settings_of(home), price_per_hour=3.6)
+    assert told.fits
+    assert told.steps == 50
+    assert told.probed_steps == 10
+    assert told.tokens_per_s is not None
+    assert told.tokens is not None
+    assert told.duration_s == pytest.approx(told.tokens / told.tokens_per_s, rel=0.01)
+    assert told.cost == pytest.approx(told.duration_s * 0.001, abs=1e-4)
+    assert 0.1 < told.memory_gb < told.free_gb
+    assert sorted(home.rglob("*")) == before
+
+
+def test_without_a_price_there_is_no_cost_and_wrong_ones_are_refused(home: Path) -> None:
+    with pytest.raises(InputError, match="price"):
+        estimate(config_of(home), settings_of(home), price_per_hour=-1)
+    with pytest.raises(NotFoundError):
+        estimate(config_of(home, dataset="nothing@v1"), settings_of(home))
+
+
+@pytest.mark.parametrize(
+    ("values", "need", "room", "words"),
+    [
+        ({}, Need(8 * GB, 4 * GB), 6 * GB, ["micro_tokens to 128", "gradient_checkpointing"]),
+        ({"gradient_checkpointing": True}, Need(8 * GB, 4 * GB), 5 * GB, ["max_length to 64"]),
+        ({}, Need(8 * GB, 7 * GB), 6 * GB, ["no setting makes", "smaller base"]),
+    ],
+)
+def test_what_would_fit_is_said(
+    home: Path, values: dict[str, Any], need: Need, room: int, words: list[str]
+) -> None:
+    told = " | ".join(advice(config_of(home, **values), home / "llama", need, room))
+    for word in words:
+        assert word in told
+
+
+def test_a_lighter_method_is_advised_where_it_is_enough(home: Path) -> None:
+    config = config_of(home, method="full", rank=1)
+    full, lora = (least_bytes(config, home / "llama", m) for m in ("full", "lora"))
+    told = advice(config, home / "llama", Need(full, full), lora)
+    assert "choose method 'lora'" in told
+    assert "choose method 'qlora'" in told
+
+
+def test_a_measurement_goes_through_the_steps_it_names(home: Path) -> None:
+    config = config_of(home, max_steps=6)
+    rows = [type("R", (), {"cost": 10 + i})() for i in range(12)]
+    whole = Course(config, rows)  # type: ignore[arg-type]
+    some = Course(config, rows, only=(4, 1))  # type: ignore[arg-type]
+    assert some.steps == (whole.steps[4], whole.steps[1])
+    assert some.total == 2

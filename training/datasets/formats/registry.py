@@ -1,0 +1,88 @@
+"""The formats by name, and which of them a row looks like."""
+
+from collections.abc import Callable, Mapping
+
+from core.errors import InputError
+from core.messages import JsonObject
+from core.rows.records import Record
+from training.datasets.example import Example, example_of
+from training.datasets.formats.calls import from_hermes, from_xlam, from_xlam_structured
+from training.datasets.formats.chats import from_messages, from_sharegpt
+from training.datasets.formats.pairs import from_alpaca, from_gsm8k, from_prompt_completion
+from training.datasets.formats.preferences import from_preference
+
+FORMATS: Mapping[str, Callable[[Record], JsonObject]] = {
+    "messages": from_messages,
+    "prompt_completion": from_prompt_completion,
+    "sharegpt": from_sharegpt,
+    "alpaca": from_alpaca,
+    "preference": from_preference,
+    "xlam": from_xlam,
+    "xlam_structured": from_xlam_structured,
+    "hermes": from_hermes,
+    "gsm8k": from_gsm8k,
+}
+BFCL = "bfcl"
+BFCL_REASON = (
+    "bfcl is an evaluation, and a model that has learnt it can't be measured by it; import it with "
+    "python -m evals import bfcl"
+)
+MARKS: tuple[tuple[tuple[str, ...], str], ...] = (
+    (("messages",), "messages"),
+    (("conversations",), "sharegpt"),
+    (("chosen", "rejected"), "preference"),
+    (("prompt", "completion", "label"), "preference"),
+    (("query", "answers"), "xlam"),
+    (("prompt", "completion"), "prompt_completion"),
+    (("instruction", "output"), "alpaca"),
+    (("question", "function"), BFCL),
+    (("question", "answer"), "gsm8k"),
+)
+"""Keys that tell a format, the most telling first."""
+
+
+def reader_of(name: str) -> Callable[[Record], Example]:
+    """Return what reads a record of the format.
+
+    Raises:
+        InputError: there is no such format, or it is one that must not be trained on.
+    """
+    if name == BFCL:
+        raise InputError(BFCL_REASON)
+    convert = FORMATS.get(name)
+    if convert is None:
+        raise InputError(f"no format named {name!r}; choose one of: {', '.join(FORMATS)}")
+
+    def read(record: Record) -> Example:
+        try:
+            return example_of(convert(record))
+        except InputError as error:
+            seen = detect(record.value)
+            if seen is None or seen in (name, "sharegpt", "prompt_completion"):
+                raise
+            raise InputError(f"{error} (the row looks like {seen})") from error
+
+    return read
+
+
+def detect(row: JsonObject) -> str | None:
+    """Return the format that a row looks like; None: it looks like none."""
+    for keys, name in MARKS:
+        if all(row.get(key) is not None for key in keys):
+            return _variant(row, name)
+    return None
+
+
+def _variant(row: JsonObject, name: str) -> str:
+    """Tell formats apart that have the same keys."""
+    if name == "sharegpt" and "<tools>" in str(row["conversations"])[:100_000]:
+        return "hermes"
+    if name == "prompt_completion" and _is_track(str(row["completion"])):
+        return "xlam"
+    return name
+
+
+def _is_track(completion: str) -> bool:
+    return completion.startswith("<tool_call name=") or (
+        completion.startswith("{") and '"tool_name"' in completion
+    )

@@ -1,0 +1,1 @@
+"""How a model is trained: which examples make a step, the loss, what is saved."""
