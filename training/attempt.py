@@ -61,6 +61,9 @@ class Attempt:
         hooks = Hooks(report=self._report, stops=stop.is_set, saving=saving)
         built = build_trainer(weights, course, self._checkpoints, hooks)
         self._begin(course, built, checkpoint, digest)
+        if world == 1 and stop.is_set():
+            self._tell("stopped", checkpoint.manifest.step if checkpoint else 0, {})
+            return STOPPED
         self._train(built.trainer, weights, checkpoint)
         if stop.is_set() and not self._is_done(course, built.trainer.state):
             self._tell("stopped", built.trainer.state.global_step, {})

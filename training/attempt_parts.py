@@ -34,6 +34,7 @@ def set_up(threads: int) -> int:
     if torch.cuda.is_available():
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         torch.use_deterministic_algorithms(True, warn_only=True)
+        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
     return int(os.environ.get("WORLD_SIZE", "1"))
 
 
@@ -130,7 +131,7 @@ def read_rows(path: Path, splits: Path, config: TrainConfig, tokenizer: Any) -> 
 def _ids(path: Path) -> frozenset[str] | None:
     """Return a split's ids, one a line; None where there is no split."""
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8").split("\n")
     except FileNotFoundError:
         return None
     except OSError as error:

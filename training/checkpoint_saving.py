@@ -73,7 +73,7 @@ class Saving:
     def failure(self, step: int, error: Exception) -> str:
         """Say why a save failed, and what to do."""
         reason = error.strerror if isinstance(error, OSError) else str(error).splitlines()[0]
-        free_mb = shutil.disk_usage(self._folder).free / 1e6
+        free_mb = shutil.disk_usage(self._folder.parent).free / 1e6
         needs = f" of about {self._size_bytes / 1e6:.0f} MB" if self._size_bytes else ""
         return (
             f"the checkpoint of step {step}{needs} can't be written to {str(self._folder)!r} "

@@ -94,10 +94,15 @@ def _with(facts: RunFacts, event: Event) -> RunFacts:
         known |= {"has_started": True, "ending": None, "step": step}
         known["total_steps"] = event.get("total_steps")
     elif kind == "step":
-        known |= {name: event[name] for name in STEP_FIGURES if name in event}
-        known |= {"step": step, "learning_rate": event.get("lr")}
+        known |= {name: _number(event[name]) for name in STEP_FIGURES if name in event}
+        known |= {"step": step, "learning_rate": _number(event.get("lr"))}
     elif kind == "eval":
-        known["eval_loss"] = event.get("loss")
+        known["eval_loss"] = _number(event.get("loss"))
     elif kind in ("completed", "stopped", "failed"):
         known["ending"] = Ending(kind, event.get("error"), event.get("is_final") is True)
     return replace(facts, **known)
+
+
+def _number(value: object) -> float | None:
+    """Return a figure; None for what is no number, which events hold as text."""
+    return value if isinstance(value, int | float) else None

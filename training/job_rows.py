@@ -65,7 +65,7 @@ class JobRows:
             InputError: there is one of this name.
         """
         with self._store.write() as connection:
-            if connection.execute(select(jobs.c.id).filter_by(id=job.id)).first():
+            if connection.execute(self._all().where(jobs.c.id == job.id)).first():
                 raise InputError(f"there is a job {job.id!r} already")
             connection.execute(insert(jobs).values(asdict(job)))
 
@@ -102,7 +102,7 @@ class JobRows:
                 now = new
             if now != job:
                 values = {key: value for key, value in asdict(now).items() if key != "id"}
-                connection.execute(update(jobs).filter_by(id=name).values(values))
+                connection.execute(update(jobs).filter_by(home=self.home, id=name).values(values))
         return now
 
     def _all(self) -> Select[*tuple[object, ...]]:

@@ -5,9 +5,6 @@ brings the two together, and anybody may start it. While it is not there, whoeve
 up to date, so no state is older than the question.
 """
 
-import os
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Sequence
@@ -16,12 +13,12 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from core.errors import InputError, NotFoundError, StorageError
-from core.messages import new_id
-from core.settings import PROJECT, Settings
+from core.errors import InputError, NotFoundError
+from core.settings import Settings
 from core.store import Store
 from core.store.adapters import StoredAdapters
 from training.job_course import requeued
+from training.job_home import home_name, start_supervisor
 from training.job_lock import held, is_held
 from training.job_rows import Job, JobRows
 from training.job_states import ACTIVE
@@ -30,8 +27,6 @@ from training.job_view import JobView, job_view, mirrored_step
 from training.launch import EXECUTORS
 from training.registry import Registry
 
-SUPERVISOR, SUPERVISOR_LOG = "training.supervisor", "supervisor.log"
-HOME_NAME = "home"
 START_S = 5.0
 """How long a supervisor that was started may take before another one is."""
 
@@ -177,54 +172,6 @@ class Jobs:
         if job.status not in ACTIVE:
             self._ended[job.id] = view
         return view
-
-
-def home_name(folder: Path) -> str:
-    """Return what tells this disk from others that share the database; made at first use.
-
-    Raises:
-        StorageError: the folder can't be written.
-    """
-    path = folder / HOME_NAME
-    try:
-        if not path.exists():
-            folder.mkdir(parents=True, exist_ok=True)
-            draft = folder / f".{HOME_NAME}-{new_id()}"
-            draft.write_text(new_id(), encoding="utf-8")
-            with suppress(FileExistsError):
-                os.link(draft, path)
-            draft.unlink()
-        return path.read_text(encoding="utf-8").strip()
-    except OSError as error:
-        raise StorageError(f"{str(path)!r} can't be written: {error.strerror}") from error
-
-
-def start_supervisor(settings: Settings, module: str = SUPERVISOR) -> None:
-    """Start a supervisor that outlives this process; if there is one, the new one ends at once.
-
-    Raises:
-        StorageError: it can't be started, or its log can't be written.
-    """
-    environment = {
-        **settings.environment,
-        "UNDERSTUDY_HOME": str(settings.home),
-        "UNDERSTUDY_DATABASE_URL": settings.database_url,
-    }
-    try:
-        with (settings.home / "jobs" / SUPERVISOR_LOG).open("ab") as log:
-            process = subprocess.Popen(
-                [sys.executable, "-m", module],
-                cwd=PROJECT,
-                env=environment,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
-    except OSError as error:
-        raise StorageError(f"no supervisor can be started: {error.strerror}") from error
-    # Nobody waits for it but the system, which keeps what ended until its parent has asked.
-    threading.Thread(target=process.wait, daemon=True).start()
 
 
 def _stopped(job: Job) -> tuple[Job, ...]:

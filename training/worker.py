@@ -24,6 +24,8 @@ from training.run_folder import read_run
 from training.teller import Teller
 
 COMPLETED, FAILED, USAGE, CRASHED, STOPPED = 0, 1, 2, 70, 75
+FINAL = (InputError, NotFoundError)
+"""Errors that another attempt would end with too."""
 LOG = "log.txt"
 QUIET = {
     "HF_HUB_DISABLE_TELEMETRY": "1",
@@ -51,12 +53,12 @@ def work(folder: Path) -> int:
             if rank == 0:
                 stack.enter_context(held(folder))
                 stack.enter_context(_logged(folder))
+            teller = Teller(EventLog(folder) if rank == 0 else None)
         except AppError as error:
             sys.stderr.write(f"{error}\n")
-            return USAGE
+            return USAGE if isinstance(error, FINAL) else FAILED
         stop = threading.Event()
         stack.enter_context(_stopping(stop))
-        teller = Teller(EventLog(folder) if rank == 0 else None)
         pulse = stack.enter_context(Heartbeat(folder if rank == 0 else None))
         from training.attempt import Attempt
 
@@ -68,7 +70,7 @@ def _told(teller: Teller, pulse: Heartbeat, carry_out: Callable[[], int]) -> int
     """Carry out an attempt and say how it ended; the one place that catches everything."""
     try:
         return carry_out()
-    except (InputError, NotFoundError) as error:
+    except FINAL as error:
         return _failed(teller, error, USAGE)
     except AppError as error:
         return _failed(teller, error, FAILED)

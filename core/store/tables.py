@@ -196,8 +196,8 @@ budget_closures = Table(
 jobs = Table(
     "jobs",
     metadata,
+    Column("home", Text, primary_key=True),
     Column("id", Text, primary_key=True),
-    Column("home", Text, nullable=False),
     Column("status", Text, nullable=False),
     Column("executor", Text, nullable=False),
     Column("processes", Integer, nullable=False),

@@ -8,8 +8,9 @@ from contextlib import closing
 from core.errors import TrainingError
 from core.settings import Settings
 from core.store import Store, open_store
+from training.job_home import start_supervisor
 from training.job_tending import Means
-from training.jobs import Jobs, start_supervisor
+from training.jobs import Jobs
 from training.launch import LocalExecutor
 from training.supervisor import supervise
 

@@ -1,7 +1,8 @@
 """`python -m tests.training.jobs_worker FOLDER`: a worker that is scripted.
 
 It does as `script.json` says: holds the folder, goes on after the newest checkpoint, writes events,
-and commits a checkpoint after each step; nothing is trained.
+and commits a checkpoint after each step; nothing is trained. Before the step `waits_at` it waits for
+`go_on`, so that nothing depends on how fast the machine is.
 """
 
 import json
@@ -17,7 +18,14 @@ from training.events import EventLog
 from training.job_lock import held
 
 folder = Path(sys.argv[1])
-script = {"steps": 5, "step_s": 0.0, "start_s": 0.0, "ends": {}, "ignores_stop": False}
+script = {
+    "steps": 5,
+    "step_s": 0.0,
+    "start_s": 0.0,
+    "ends": {},
+    "ignores_stop": False,
+    "waits_at": None,
+}
 script |= json.loads((folder / "script.json").read_text())
 stop: list[int] = []
 
@@ -43,6 +51,10 @@ def end(log: EventLog, step: int) -> None:
         sys.exit(0)
 
 
+def must_wait(step: int) -> bool:
+    return step == script["waits_at"] and not (folder / "go").exists()
+
+
 def work() -> None:
     done = committed(folder / "checkpoints")
     log = EventLog(folder)
@@ -52,7 +64,7 @@ def work() -> None:
     end(log, first)
     for step in range(first + 1, script["steps"] + 1):
         until = time.monotonic() + script["step_s"]
-        while time.monotonic() < until and not stop:
+        while not stop and (time.monotonic() < until or must_wait(step)):
             time.sleep(0.01)
         if stop and not script["ignores_stop"]:
             log.write("stopped", step - 1)

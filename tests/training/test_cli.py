@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -121,7 +122,13 @@ def test_ctrl_c_leaves_the_run_alone_and_stop_and_resume_lose_nothing(home: Path
     run("data", "import", str(home / "rows.jsonl"), "--name", "desk")
     words = command("run", config(home, max_steps=4000), "--name", "long", "--json")
     follower = subprocess.Popen(
-        words, cwd=PROJECT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        words,
+        cwd=PROJECT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # A shell starts what it puts in the background with Ctrl-C ignored.
+        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
     )
     assert follower.stderr is not None
     for line in follower.stderr:

@@ -17,11 +17,11 @@ import pytest
 from core.errors import InputError, NotFoundError
 from core.settings import PROJECT, Settings
 from core.store import open_store
-from tests.training.jobs_home import Home, kill, starts, steps_done
+from tests.training.jobs_home import Home, go_on, kill, starts, steps_done
 from tests.training.jobs_supervisor import MODULE, WORKER, scripted_jobs
 from training.events import EventLog
+from training.job_home import start_supervisor
 from training.job_lock import is_held
-from training.jobs import start_supervisor
 
 ALL_ONCE = dict.fromkeys(range(1, 6), 1)
 
@@ -65,7 +65,7 @@ def test_a_queued_run_is_carried_out_and_the_supervisor_ends(any_home: Home) -> 
 def test_kill_9_in_any_order_loses_nothing_and_repeats_nothing(
     home: Home, order: tuple[str, ...]
 ) -> None:
-    folder = home.run("night", steps=12, step_s=0.2)
+    folder = home.run("night", steps=12, waits_at=6)
     app = home.start_app("night")
     home.until("night", lambda view: (view.facts.step or 0) >= 2)
     for what in order:
@@ -77,6 +77,7 @@ def test_kill_9_in_any_order_loses_nothing_and_repeats_nothing(
                 kill(process)
     seen = home.jobs.show("night").job.status
     assert seen in ("queued", "starting", "running")
+    go_on(folder)
     home.until_status("night", "completed")
     assert sorted(steps_done(folder)) == list(range(1, 13))
     # A step that was done and not yet committed when its worker was killed is done again.
@@ -86,7 +87,7 @@ def test_kill_9_in_any_order_loses_nothing_and_repeats_nothing(
 
 def test_a_worker_outlives_app_and_supervisor_and_is_taken_over(any_home: Home) -> None:
     home = any_home
-    folder = home.run("long", steps=40, step_s=0.05)
+    folder = home.run("long", steps=40, waits_at=20)
     app = home.start_app("long")
     (worker,) = home.until("long", lambda view: view.job.status == "running") and home.workers(
         "long"
@@ -97,6 +98,7 @@ def test_a_worker_outlives_app_and_supervisor_and_is_taken_over(any_home: Home) 
         kill(supervisor)
     assert worker.is_running()
     assert home.jobs.show("long").job.status == "running"
+    go_on(folder)
     home.until_status("long", "completed")
     assert (starts(folder), sum(steps_done(folder).values())) == (1, 40)
 
@@ -125,10 +127,12 @@ def test_a_supervisor_that_is_killed_at_random_moments_starts_nothing_twice(
 
 
 def test_a_run_that_ended_while_nobody_looked_is_told_as_it_is(home: Home) -> None:
-    home.submit("quick", steps=20, step_s=0.05)
+    folder = home.run("quick", steps=20, waits_at=10)
+    home.jobs.submit("quick")
     home.until_status("quick", "running")
     for supervisor in home.supervisors():
         kill(supervisor)
+    go_on(folder)
     for worker in home.workers("quick"):
         worker.wait(30)
     assert home.jobs.show("quick").job.status == "completed"
@@ -136,7 +140,7 @@ def test_a_run_that_ended_while_nobody_looked_is_told_as_it_is(home: Home) -> No
 
 def test_stop_saves_and_resume_goes_on_there(any_home: Home) -> None:
     home = any_home
-    folder = home.run("pausing", steps=30, step_s=0.1)
+    folder = home.run("pausing", steps=30, waits_at=15)
     home.jobs.submit("pausing")
     home.until("pausing", lambda view: (view.facts.step or 0) >= 1)
     assert home.jobs.stop("pausing").job.status in ("stopping", "stopped")
@@ -145,12 +149,13 @@ def test_stop_saves_and_resume_goes_on_there(any_home: Home) -> None:
     assert stopped.is_resumable
     assert stopped.facts.step == stopped.facts.committed
     home.jobs.resume("pausing")
+    go_on(folder)
     home.until_status("pausing", "completed")
     assert steps_done(folder) == dict.fromkeys(range(1, 31), 1)
 
 
 def test_a_job_that_waits_is_taken_out_of_the_queue(home: Home) -> None:
-    home.submit("first", steps=100, step_s=0.05)
+    home.submit("first", steps=100, waits_at=50)
     home.until_status("first", "running")
     assert home.submit("second").place == 1
     assert home.submit("third").place == 2
@@ -164,7 +169,7 @@ def test_a_job_that_waits_is_taken_out_of_the_queue(home: Home) -> None:
 
 
 def test_a_second_worker_on_the_folder_is_refused(home: Home) -> None:
-    folder = home.run("shared", steps=100, step_s=0.05)
+    folder = home.run("shared", steps=100, waits_at=50)
     home.jobs.submit("shared")
     home.until_status("shared", "running")
     second = subprocess.run(
@@ -180,23 +185,25 @@ def test_a_second_worker_on_the_folder_is_refused(home: Home) -> None:
 
 
 def test_a_worker_that_somebody_started_is_taken_over_and_not_doubled(home: Home) -> None:
-    folder = home.run("mine", steps=40, step_s=0.05)
+    folder = home.run("mine", steps=40, waits_at=20)
     worker = subprocess.Popen([sys.executable, "-m", WORKER, str(folder)], cwd=PROJECT)
     home.until_started(folder)
     home.jobs.submit("mine")
     home.until_status("mine", "running")
+    go_on(folder)
     assert worker.wait(30) == 0
     home.until_status("mine", "completed")
     assert starts(folder) == 1
 
 
 def test_many_who_start_supervisors_at_once_get_one(home: Home) -> None:
-    folder = home.run("busy", steps=60, step_s=0.05)
+    folder = home.run("busy", steps=60, waits_at=30)
     home.jobs.submit("busy")
     for _ in range(4):
         start_supervisor(home.settings, MODULE)
     home.until("busy", lambda _: home.log().count("another supervisor is there") >= 4)
     home.until("busy", lambda _: len(home.supervisors()) <= 1)
+    go_on(folder)
     home.until_status("busy", "completed")
     assert starts(folder) == 1
 
@@ -262,11 +269,13 @@ def test_a_worker_that_says_nothing_is_quoted_from_its_log(home: Home) -> None:
 
 
 def test_a_worker_that_was_told_to_end_by_the_system_goes_on_later(home: Home) -> None:
-    folder = home.run("shutdown", steps=30, step_s=0.05)
+    folder = home.run("shutdown", steps=30, waits_at=15)
     home.jobs.submit("shutdown")
     home.until("shutdown", lambda view: (view.facts.step or 0) >= 1)
     for worker in home.workers("shutdown"):
         worker.send_signal(signal.SIGTERM)
+        worker.wait(30)
+    go_on(folder)
     home.until_status("shutdown", "completed")
     assert starts(folder) == 2
     assert steps_done(folder) == dict.fromkeys(range(1, 31), 1)
@@ -293,12 +302,18 @@ def test_what_cannot_be_done_is_said(home: Home) -> None:
 def test_two_homes_on_one_database_leave_each_other_alone(any_home: Home, tmp_path: Path) -> None:
     home = any_home
     elsewhere = replace(home.settings, home=tmp_path / "elsewhere")
-    home.submit("here", steps=60, step_s=0.05)
+    folder = home.run("here", steps=60, waits_at=30)
+    home.jobs.submit("here")
     with closing(open_store(elsewhere.database_url)) as store:
         other = scripted_jobs(elsewhere, store)
         assert other.list() == ()
         with pytest.raises(NotFoundError):
             other.stop("here")
+        twin = Home(elsewhere, store)
+        twin.submit("here", steps=2)
+        twin.until_status("here", "completed")
+        twin.kill_all()
+    go_on(folder)
     home.until_status("here", "completed")
 
 

@@ -178,6 +178,14 @@ def test_only_the_newest_workers_end_counts(tmp_path: Path):
     assert (run_facts(tmp_path).ending, run_facts(tmp_path).step) == (None, 2)
 
 
+def test_a_loss_that_is_no_number_is_not_shown_as_one(tmp_path: Path):
+    log = EventLog(tmp_path)
+    log.write("started", 0, total_steps=9)
+    log.write("step", 1, loss=float("nan"), lr=0.1)
+    log.close()
+    assert (run_facts(tmp_path).loss, run_facts(tmp_path).learning_rate) == (None, 0.1)
+
+
 def test_nothing_is_known_of_what_has_not_begun(tmp_path: Path):
     assert run_facts(tmp_path) == RunFacts()
     assert log_end(tmp_path) == ""

@@ -96,6 +96,25 @@ def test_a_stop_saves_and_the_rest_is_as_if_there_was_none(
         assert (folder / path).read_bytes() == (whole / path).read_bytes()
 
 
+def test_saves_by_time_change_no_number(home: Path, workers: Workers, whole: Path) -> None:
+    by_time = {**SETTINGS, "checkpoint_every": None, "checkpoint_every_s": 0.001}
+    folder = make_run(home, "by-time", **by_time)
+    assert workers.run(folder) == COMPLETED
+    assert {event["step"] for event in events_of(folder, "checkpoint")} == set(range(1, 9))
+    assert committed(folder / CHECKPOINTS) in ((6, 7, 8), (4, 6, 7, 8))
+    assert losses(folder) == losses(whole)
+
+
+def test_a_stop_before_the_first_step_is_a_stop(home: Path, workers: Workers) -> None:
+    folder = make_run(home, "hardly-begun", **SETTINGS)
+    pid = workers.start(folder)
+    wait_for(folder, lambda: (folder / "heartbeat.json").exists())
+    workers.stop(pid)
+    assert workers.wait() == STOPPED
+    assert events_of(folder, "stopped")
+    assert workers.run(folder) == COMPLETED
+
+
 def test_a_completed_run_completes_again_without_a_step(workers: Workers, whole: Path) -> None:
     folder = copy_of(whole, "again")
     shutil.rmtree(folder / "adapter")

@@ -1,7 +1,7 @@
 """Examples in tokens, as each recipe needs them; masks are those that the audit counts."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from core.errors import InputError
@@ -93,8 +93,7 @@ def _row(example: Example, tokenizer: Any, max_length: int) -> Row:
     answer = supervise(example, tokenizer, max_length)
     if example.kind != "preference":
         return Row(_tokens(answer), None, example.label is not False, answer.is_truncated)
-    worse = replace(example, chosen=example.rejected, rejected=example.chosen)
-    rejected = supervise(worse, tokenizer, max_length)
+    rejected = supervise(example.worse, tokenizer, max_length)
     is_truncated = answer.is_truncated or rejected.is_truncated
     return Row(_tokens(answer), _tokens(rejected), True, is_truncated)
 

@@ -38,11 +38,14 @@ def build_trainer(weights: "Weights", course: "Course", folder: Path, hooks: "Ho
         TrainingError: the architecture offers no layer for an adapter, or another number of
             parameters would be trained than asked for.
     """
+    from transformers import set_seed
+
     from training.recipes.coursed import coursed
 
     config = course.config
     is_full = config.method == "full"
     layers = 0 if is_full else len(linear_layers(weights.model))
+    set_seed(config.seed)
     trainer = coursed(config.recipe)(
         model=weights.model,
         args=_arguments(config, folder, course),
