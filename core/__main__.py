@@ -2,15 +2,15 @@
 
 import argparse
 import json
-import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
 
 from core.catalog import Catalog, located, starting_model
-from core.errors import AppError, GenerationError, InputError
+from core.command_line import Command, Done, run_command_line
+from core.errors import GenerationError, InputError
 from core.gateway.gateway import Gateway
 from core.messages import (
     Delta,
@@ -27,25 +27,26 @@ from core.services import make_services
 from core.settings import Settings
 from core.tool_json import tools_from_json
 
-USAGE_ERROR, CRASH = 2, 70
 DEFAULTS = GenerationParams()
 
 
-def models(args: argparse.Namespace, settings: Settings) -> JsonValue:
-    """Return every model with its effective values, and where each came from."""
+def models(args: argparse.Namespace, settings: Settings) -> Done:
+    """Show every model with its effective values, and where each came from."""
     with closing(make_services(settings)) as services:
         if args.revive:
             services.gateway.traffic.revive(services.catalog.resolve(args.revive))
         catalog, states = services.catalog, model_states(services.gateway.traffic)
     rows = {state.id: _model_row(catalog, state) for state in states}
-    if not args.json:
-        for state in states:
-            status = state.reason if state.reason else "ready"
-            notes = [state.description, state.left_today and f"left: {state.left_today}"]
-            notes.append("" if state.price in ("", "unknown") else state.price)
-            notes.append(state.engine and f"engine: {state.engine}")
-            print(f"{state.id:22} {status:44} {'; '.join(note for note in notes if note)}")
-    return {"models": rows, "default_model": catalog.default_model}
+    text = "\n".join(map(_model_line, states))
+    return Done({"models": rows, "default_model": catalog.default_model}, text)
+
+
+def _model_line(state: ModelState) -> str:
+    status = state.reason if state.reason else "ready"
+    notes = [state.description, state.left_today and f"left: {state.left_today}"]
+    notes.append("" if state.price in ("", "unknown") else state.price)
+    notes.append(state.engine and f"engine: {state.engine}")
+    return f"{state.id:22} {status:44} {'; '.join(note for note in notes if note)}"
 
 
 def _model_row(catalog: Catalog, state: ModelState) -> dict[str, JsonValue]:
@@ -71,7 +72,7 @@ def _model_row(catalog: Catalog, state: ModelState) -> dict[str, JsonValue]:
     }
 
 
-def cache(args: argparse.Namespace, settings: Settings) -> JsonValue:
+def cache(args: argparse.Namespace, settings: Settings) -> Done:
     """Show what the answer cache holds and has saved, or empty it."""
     with closing(make_services(settings)) as services:
         answers = services.gateway.traffic.cache
@@ -79,12 +80,10 @@ def cache(args: argparse.Namespace, settings: Settings) -> JsonValue:
             found: dict[str, JsonValue] = {"removed": answers.clear()}
         else:
             found = dict(asdict(answers.stats()))
-    if not args.json:
-        print(json.dumps(found, indent=2))
-    return found
+    return Done(found, json.dumps(found, indent=2))
 
 
-def chat(args: argparse.Namespace, settings: Settings) -> JsonValue:
+def chat(args: argparse.Namespace, settings: Settings) -> Done:
     """Answer one prompt, as the Chat tab would with the model's own defaults."""
     with closing(make_services(settings)) as services:
         request = _request(args, services.catalog)
@@ -94,15 +93,17 @@ def chat(args: argparse.Namespace, settings: Settings) -> JsonValue:
             gateway = gateway.with_providers(lambda inner: RecordingProvider(inner, path))
         generation = _printed(gateway, request, quiet=args.json)
     if not args.json:
-        for call in generation.tool_calls:
-            print(f"{call.name} {call.arguments}")
-        speed = generation.timings.tokens_per_s
-        rate = f"{speed:.0f} tokens/s" if speed else "speed unknown"
-        route = f", {generation.route}" if generation.route else ""
-        cost = "unknown" if generation.cost_usd is None else f"${generation.cost_usd:.6f}"
-        facts = f"{generation.model.id}, {rate}, cost {cost}, cache {generation.cache}{route}"
-        print(f"[{facts}]", file=sys.stderr)
-    return generation.to_dict()
+        print(f"[{_facts(generation)}]", file=sys.stderr)
+    calls = [f"{call.name} {call.arguments}" for call in generation.tool_calls]
+    return Done(generation.to_dict(), "\n".join(calls))
+
+
+def _facts(generation: Generation) -> str:
+    speed = generation.timings.tokens_per_s
+    rate = f"{speed:.0f} tokens/s" if speed else "speed unknown"
+    route = f", {generation.route}" if generation.route else ""
+    cost = "unknown" if generation.cost_usd is None else f"${generation.cost_usd:.6f}"
+    return f"{generation.model.id}, {rate}, cost {cost}, cache {generation.cache}{route}"
 
 
 def _request(args: argparse.Namespace, catalog: Catalog) -> GenerationRequest:
@@ -156,79 +157,65 @@ def _show(delta: Delta, *, quiet: bool) -> None:
         print(delta.text, end="", flush=True)
 
 
-def traces(args: argparse.Namespace, settings: Settings) -> JsonValue:
+def traces(args: argparse.Namespace, settings: Settings) -> Done:
     """List the newest traces, or show one with its spans."""
     with closing(make_services(settings)) as services:
         if args.action == "show":
             found: JsonValue = services.ledger.show(args.id or "").to_dict()
         else:
             found = {"traces": [trace.to_dict() for trace in services.ledger.list(args.limit)]}
-    if not args.json:
-        print(json.dumps(found, indent=2, ensure_ascii=False))
-    return found
+    return Done(found, json.dumps(found, indent=2, ensure_ascii=False))
 
 
-def migrate(args: argparse.Namespace, settings: Settings) -> JsonValue:
+def migrate(_: argparse.Namespace, settings: Settings) -> Done:
     """Bring the database to this version."""
     with closing(make_services(settings)):
         pass
-    if not args.json:
-        print("the database is up to date")
-    return {"migrated": True}
+    return Done({"migrated": True}, "the database is up to date")
 
 
-COMMANDS: Mapping[str, Callable[[argparse.Namespace, Settings], JsonValue]] = {
-    "models": models,
-    "chat": chat,
-    "cache": cache,
-    "traces": traces,
-    "migrate": migrate,
-}
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m core", description=__doc__)
-    commands = parser.add_subparsers(dest="command", required=True)
-    for name, command in COMMANDS.items():
-        commands.add_parser(name, help=command.__doc__).add_argument(
-            "--json", action="store_true", help="print one JSON object on stdout"
-        )
-    asked = commands.choices["chat"]
-    asked.add_argument("model", help="MODEL or MODEL@VERSION, as `models` lists them")
-    asked.add_argument("prompt")
-    asked.add_argument("--system", help="system prompt instead of the model's own")
-    asked.add_argument("--tools", help="JSON file with tools instead of the model's own")
-    asked.add_argument("--no-tools", action="store_true", help="offer no tools")
-    asked.add_argument("--temperature", type=float, default=DEFAULTS.temperature)
-    asked.add_argument("--max-tokens", type=int, default=DEFAULTS.max_tokens)
-    asked.add_argument("--seed", type=int)
-    asked.add_argument("--filter", action="store_true", help="cut meta-language")
-    asked.add_argument("--record", metavar="FILE", help="append the answer for a replay model")
-    asked.add_argument("--cache", choices=["auto", "on", "off"], default="auto")
-    commands.choices["models"].add_argument(
+def _add_models_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
         "--revive", metavar="MODEL", help="let calls pass again, after its key or account is mended"
     )
-    commands.choices["cache"].add_argument("action", choices=["stats", "clear"])
-    listed = commands.choices["traces"]
-    listed.add_argument("action", choices=["list", "show"])
-    listed.add_argument("id", nargs="?")
-    listed.add_argument("--limit", type=int, default=20)
-    return parser
+
+
+def _add_chat_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("model", help="MODEL or MODEL@VERSION, as `models` lists them")
+    parser.add_argument("prompt")
+    parser.add_argument("--system", help="system prompt instead of the model's own")
+    parser.add_argument("--tools", help="JSON file with tools instead of the model's own")
+    parser.add_argument("--no-tools", action="store_true", help="offer no tools")
+    parser.add_argument("--temperature", type=float, default=DEFAULTS.temperature)
+    parser.add_argument("--max-tokens", type=int, default=DEFAULTS.max_tokens)
+    parser.add_argument("--seed", type=int)
+    parser.add_argument("--filter", action="store_true", help="cut meta-language")
+    parser.add_argument("--record", metavar="FILE", help="append the answer for a replay model")
+    parser.add_argument("--cache", choices=["auto", "on", "off"], default="auto")
+
+
+def _add_cache_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("action", choices=["stats", "clear"])
+
+
+def _add_traces_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("action", choices=["list", "show"])
+    parser.add_argument("id", nargs="?")
+    parser.add_argument("--limit", type=int, default=20)
+
+
+COMMANDS: Mapping[str, Command] = {
+    "models": Command(models, _add_models_arguments),
+    "chat": Command(chat, _add_chat_arguments),
+    "cache": Command(cache, _add_cache_arguments),
+    "traces": Command(traces, _add_traces_arguments),
+    "migrate": Command(migrate),
+}
 
 
 def main() -> int:
     """Run one command; return its exit code."""
-    args = _parser().parse_args()
-    try:
-        result = COMMANDS[args.command](args, Settings.from_env(os.environ))
-    except AppError as error:
-        if args.json:
-            print(json.dumps({"error": {"code": error.code, "message": str(error)}}))
-        print(f"understudy: {error}", file=sys.stderr)
-        return USAGE_ERROR if error.status < 500 else CRASH
-    if args.json:
-        print(json.dumps(result, ensure_ascii=False))
-    return 0
+    return run_command_line("python -m core", __doc__, COMMANDS)
 
 
 if __name__ == "__main__":

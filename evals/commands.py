@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from core.command_line import Done
 from core.errors import AppError, InputError
 from core.settings import Settings
-from evals.command import Done
 from evals.compare import Comparison, compare_files, compare_runs
 from evals.importers import import_dataset
 from evals.judge_command import judge_command

@@ -18,13 +18,13 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
+from core.command_line import INVALID
 from core.errors import InputError, StorageError
 from core.messages import JsonObject, JsonValue
 from core.rows.json_lines import json_lines
 from core.services import make_services
 from core.settings import Settings
 from evals.bench import Bench
-from evals.command import INVALID
 from evals.judge.anchors import check_pairs
 from evals.judge.asking import Judge, make_judge
 from evals.judge.calibration import Calibration, calibrate, labelled_rate

@@ -11,12 +11,12 @@ from types import FrameType
 from typing import Any
 
 from core.availability import availability_of
+from core.command_line import INVALID, Done
 from core.errors import InputError
 from core.services import make_services
 from core.settings import Settings
 from evals.bar import Bar
 from evals.bench import Bench
-from evals.command import INVALID, Done
 from evals.manifest import Manifest, RunConfig
 from evals.predictions import predictions_run
 from evals.progress import REMOTE_REQUESTS, Watch

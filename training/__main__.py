@@ -4,16 +4,13 @@ Exit codes: 0; 2 for wrong usage; 70 for a run that failed, or a failure of ours
 """
 
 import argparse
-import json
-import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from core.errors import AppError
+from core.command_line import Command, Done, run_command_line
 from core.settings import Settings
 from evals.task_files import load_task
-from training.command import CRASH, USAGE_ERROR, Command
 from training.data_line import add_data_arguments, data_line
 from training.job_command import (
     add_jobs_arguments,
@@ -23,23 +20,12 @@ from training.job_command import (
 )
 from training.registry_command import adapters_command, add_adapters_arguments
 
-COMMANDS: Mapping[str, Command] = {
-    "data": Command(data_line, add_data_arguments),
-    "run": Command(run_command, add_run_arguments),
-    "jobs": Command(jobs_command, add_jobs_arguments),
-    "adapters": Command(adapters_command, add_adapters_arguments),
-}
 
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m training", description=__doc__)
-    words = parser.add_subparsers(dest="command", required=True)
-    for name, command in COMMANDS.items():
-        summary = (command.work.__doc__ or "").splitlines()[0]
-        word = words.add_parser(name, help=summary, description=summary)
-        command.add_arguments(word)
-        word.add_argument("--json", action="store_true", help="print one JSON object on stdout")
-    return parser
+def data_command(args: argparse.Namespace, settings: Settings) -> Done:
+    """Import, audit, curate and split datasets."""
+    if args.action == "audit":
+        args.against = [_rows_of(name, settings.home) for name in args.against]
+    return data_line(args, settings)
 
 
 def _rows_of(name: str, home: Path) -> Path:
@@ -47,21 +33,17 @@ def _rows_of(name: str, home: Path) -> Path:
     return Path(name) if Path(name).is_file() else load_task(name, home).dataset
 
 
+COMMANDS: Mapping[str, Command] = {
+    "data": Command(data_command, add_data_arguments),
+    "run": Command(run_command, add_run_arguments),
+    "jobs": Command(jobs_command, add_jobs_arguments),
+    "adapters": Command(adapters_command, add_adapters_arguments),
+}
+
+
 def main() -> int:
     """Run one command; return its exit code."""
-    args = _parser().parse_args()
-    try:
-        settings = Settings.from_env(os.environ)
-        if args.command == "data" and args.action == "audit":
-            args.against = [_rows_of(name, settings.home) for name in args.against]
-        done = COMMANDS[args.command].work(args, settings)
-    except AppError as error:
-        if args.json:
-            print(json.dumps({"error": {"code": error.code, "message": str(error)}}))
-        print(f"understudy: {error}", file=sys.stderr)
-        return USAGE_ERROR if error.status < 500 else CRASH
-    print(json.dumps(done.value) if args.json else done.text)
-    return done.exit_code
+    return run_command_line("python -m training", __doc__, COMMANDS)
 
 
 if __name__ == "__main__":

@@ -7,9 +7,9 @@ from itertools import chain
 from pathlib import Path
 from typing import get_args
 
+from core.command_line import Done
 from core.messages import JsonValue
 from core.settings import Settings
-from training.command import Done
 from training.data_command import (
     data_audit,
     data_curate,
@@ -44,7 +44,7 @@ def add_data_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def data_line(args: argparse.Namespace, settings: Settings) -> Done:
-    """Import, audit, curate and split datasets.
+    """Carry out one action on datasets.
 
     Raises:
         AppError: as the function of `data_command` that is called.

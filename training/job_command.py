@@ -11,10 +11,10 @@ from typing import Any
 import yaml
 
 from core.catalog_files import load_catalog
+from core.command_line import CRASH, Done
 from core.errors import InputError
 from core.settings import Settings
 from core.store import open_store
-from training.command import CRASH, Done
 from training.config import TrainConfig
 from training.job_new import NewRun, queue_run
 from training.job_states import ACTIVE

@@ -6,12 +6,12 @@ from contextlib import closing
 from pathlib import Path
 
 from core.catalog_files import load_catalog
+from core.command_line import Done
 from core.engines.gguf_files import QUANTISATIONS
 from core.errors import InputError
 from core.messages import JsonValue
 from core.settings import Settings
 from core.store import open_store
-from training.command import Done
 from training.export import KINDS, export, find_source, push
 from training.export_card import read_results
 from training.jobs import Jobs
