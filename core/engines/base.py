@@ -14,6 +14,10 @@ from core.messages import GenerationParams
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
+SMALL_MODEL = 50_000_000
+"""Parameters below which one thread computes a token sooner than two; measured in 005-engines.md
+of docs/decisions."""
+
 
 class Token(NamedTuple):
     """A token of a completion, and when the engine had it."""

@@ -17,12 +17,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from core.engines.base import SMALL_MODEL
 from core.engines.gguf_files import INSTALL, Quantisation
 from core.engines.llama_config import LlamaShape
 from core.errors import MissingExtraError, UnavailableError
 
-SMALL_MODEL = 50_000_000
-"""Parameters below which one thread is faster than two (gateway_and_engines 2.4)."""
 MAX_SLOTS = 16
 """Answers generated at once; more wait."""
 CACHE_BYTES = 256 * 2**20

@@ -17,7 +17,7 @@ from core.catalog import Precision
 from core.digests import folder_digest
 from core.engines.adapters import Adapters
 from core.engines.alone import generate_alone
-from core.engines.base import Job
+from core.engines.base import SMALL_MODEL, Job
 from core.engines.batch import CALLER_ROWS, Batch, Budget, Sealed, budget_of
 from core.engines.batchable import can_batch
 from core.engines.waiting import Row, Waiting
@@ -27,8 +27,6 @@ from core.providers.weights import load_folder
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
-SMALL_MODEL = 50_000_000
-"""Parameters below which one thread is faster than two (docs/decisions/005-engines.md)."""
 CACHE_BYTES = 10**9
 """What keys and values of all rows of a model may take; a single row may take more."""
 TURN_S = 0.05
