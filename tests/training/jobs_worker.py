@@ -1,8 +1,8 @@
 """`python -m tests.training.jobs_worker FOLDER`: a worker that is scripted.
 
 It does as `script.json` says: holds the folder, goes on after the newest checkpoint, writes events,
-and commits a checkpoint after each step; nothing is trained. Before the step `waits_at` it waits for
-`go_on`, so that nothing depends on how fast the machine is.
+and commits a checkpoint after each step; nothing is trained. Before the step `waits_at` it waits
+for `go_on`, so that nothing depends on how fast the machine is.
 """
 
 import json
