@@ -12,23 +12,27 @@ from core.services import Services, make_services
 from core.settings import Settings
 from core.web import make_access, web_parts
 from tabs.chat import build_chat_tab
-from tabs.chat_page import ChatParts
+from tabs.compare import build_compare_tab
 from tabs.leaderboard import build_leaderboard_tab
-from tabs.leaderboard_page import LeaderboardParts
-from tabs.leaderboard_parts import make_leaderboard
 from tabs.look import LOOK, build_header
+from tabs.pages import Pages, make_pages
+from tabs.train import build_train_tab
 
 
-def build_app(chat: ChatParts, board: LeaderboardParts) -> gr.Blocks:
+def build_app(pages: Pages) -> gr.Blocks:
     """Return the pages; no network, disk or model is touched."""
     app = gr.Blocks(title="Understudy", analytics_enabled=False, fill_width=True)
     with app:
-        build_header(chat.access)
+        build_header(pages.access)
         with gr.Tabs() as tabs:
             with gr.Tab("Chat", id="chat"):
-                build_chat_tab(chat)
+                build_chat_tab(pages.chat)
+            with gr.Tab("Compare", id="compare"):
+                build_compare_tab(pages.compare, tabs)
             with gr.Tab("Leaderboard", id="leaderboard"):
-                build_leaderboard_tab(board, tabs)
+                build_leaderboard_tab(pages.board, tabs)
+            with gr.Tab("Train", id="train"):
+                build_train_tab(pages.train, tabs)
     return app
 
 
@@ -44,22 +48,18 @@ def arguments() -> argparse.Namespace:
 def launch(services: Services, args: argparse.Namespace) -> None:
     """Serve the pages and the API on one port until interrupted."""
     access = make_access(services, is_shared=args.share)
-    board = make_leaderboard(services, access)
-    try:
-        build_app(ChatParts.of(services, access), board).queue(max_size=64).launch(
-            server_name=args.host,
-            server_port=args.port,
-            share=args.share,
-            **LOOK,
-            ssr_mode=False,
-            run_history=False,
-            max_file_size="20mb",
-            app_kwargs=web_parts(services, access),
-        )
-    except OSError as error:
-        raise UnavailableError(f"port {args.port} is taken; choose another with --port") from error
-    finally:
-        board.panel.runs.close()
+    with closing(make_pages(services, access)) as pages:
+        try:
+            build_app(pages).queue(max_size=64).launch(
+                server_name=args.host,
+                server_port=args.port,
+                share=args.share,
+                **LOOK,
+                app_kwargs=web_parts(services, access, pages.routes),
+            )
+        except OSError as error:
+            reason = f"port {args.port} is taken; choose another with --port"
+            raise UnavailableError(reason) from error
 
 
 def main() -> int:

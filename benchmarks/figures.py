@@ -1,5 +1,6 @@
 """What a benchmark reports: figures with their goals, spans with CPU time, the machine's load."""
 
+import operator
 import os
 import platform
 import statistics
@@ -9,7 +10,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-Goal = tuple[Literal["at most", "at least", "below"], float]
+Goal = tuple[Literal["at most", "at least", "below", "above"], float]
+MEETS = {
+    "at most": operator.le,
+    "at least": operator.ge,
+    "below": operator.lt,
+    "above": operator.gt,
+}
 
 
 @dataclass(frozen=True)
@@ -30,9 +37,7 @@ class Figure:
         if self.goal is None or self.value is None:
             return None
         kind, bound = self.goal
-        if kind == "at least":
-            return self.value >= bound
-        return self.value < bound if kind == "below" else self.value <= bound
+        return MEETS[kind](self.value, bound)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the figure as JSON."""

@@ -8,6 +8,7 @@ CPU, and `bare` a hand-written loop over our parts.
 
 import json
 import os
+import resource
 import sys
 import time
 from pathlib import Path
@@ -25,9 +26,10 @@ from training.recipes.hooks import Hooks  # noqa: E402
 from training.recipes.rows import IGNORED, Row, prepare  # noqa: E402
 from training.recipes.trainers import build_trainer  # noqa: E402
 
+HAS_CUDA = torch.cuda.is_available()
 WARM = 2
 """Steps that are not timed."""
-BATCH, LENGTH, HELD_OUT = 8, 1024, 64
+BATCH, LENGTH, HELD_OUT = 8, 1024, 48
 
 
 class Clock:
@@ -41,6 +43,8 @@ class Clock:
     def stepped(self, tokens: int) -> None:
         """Note that a step of so many tokens is done."""
         self.step += 1
+        if HAS_CUDA:
+            torch.cuda.synchronize()
         now = time.perf_counter(), time.process_time()
         if self._began is not None:
             self.tokens += tokens
@@ -73,11 +77,13 @@ def main() -> None:
     model = {"ours": ours, "bare": bare, "trl": trl, "trl32": trl}[kind](
         weights, course, clock, kind
     )
+    peak_bytes = most_memory()
     answer = {
         "tokens_per_s": clock.tokens / clock.wall_s,
         "tokens_per_cpu_s": clock.tokens / clock.cpu_s,
         "eval_loss": eval_loss(model, course.eval_rows),
         "padded_share": padded_share(course),
+        "peak_bytes": peak_bytes,
     }
     print(json.dumps(answer), file=out, flush=True)
 
@@ -109,9 +115,11 @@ def bare(weights: Any, course: Course, clock: Clock, _kind: str) -> Any:
     model.train()
     for step in range(course.total):
         for piece in course.pieces(step):
-            labels = piece.tensors["labels"]
-            part = model(**piece.tensors, use_cache=False).loss
-            (part * int((labels != IGNORED).sum()) / course.learnt(step)).backward()
+            tensors = {name: tensor.to(model.device) for name, tensor in piece.tensors.items()}
+            learnt = int((piece.tensors["labels"] != IGNORED).sum())
+            with torch.autocast(model.device.type, torch.bfloat16, enabled=HAS_CUDA):
+                loss = model(**tensors, use_cache=False).loss
+            (loss * learnt / course.learnt(step)).backward()
         torch.nn.utils.clip_grad_norm_(trained, 1.0)
         optimizer.step()
         schedule.step()
@@ -148,7 +156,7 @@ def trl(weights: Any, course: Course, clock: Clock, kind: str) -> Any:
         save_strategy="no",
         report_to="none",
         disable_tqdm=True,
-        use_cpu=not torch.cuda.is_available(),
+        use_cpu=not HAS_CUDA,
         dataloader_pin_memory=False,
         **plain,
     )
@@ -175,6 +183,13 @@ def eval_loss(model: Any, rows: list[Row]) -> float:
         total += float(model(input_ids=tokens, labels=labels).loss) * row.answer.supervised
         count += row.answer.supervised
     return total / count
+
+
+def most_memory() -> int:
+    """Return the most bytes so far: on the GPU, or of the process."""
+    if HAS_CUDA:
+        return int(torch.cuda.max_memory_allocated())
+    return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
 def padded_share(course: Course) -> float:

@@ -2,7 +2,8 @@
 
 AppError
 ├── InputError            the caller asked for something impossible
-│   └── ModelNotAllowedError  the model or adapter is not in the catalog
+│   ├── ModelNotAllowedError  the model or adapter is not in the catalog
+│   └── ConflictError         it was done already, or it is too early
 ├── NotFoundError         a named task, run, adapter or conversation does not exist
 ├── ForbiddenError        the caller lacks the role for this
 ├── UnavailableError      a dependency is down or missing; retrying may help
@@ -58,6 +59,13 @@ class ModelNotAllowedError(InputError):
 
     code = "MODEL_NOT_ALLOWED"
     status = 403
+
+
+class ConflictError(InputError):
+    """It was done already, or it is too early."""
+
+    code = "CONFLICT"
+    status = 409
 
 
 class NotFoundError(AppError):

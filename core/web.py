@@ -1,13 +1,13 @@
 """What the web server has besides the pages: the API, sign-in, exports, cookies."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from starlette.concurrency import iterate_in_threadpool, run_in_threadpool
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
-from starlette.routing import Route
+from starlette.routing import BaseRoute, Route
 
 from core.access import Access, AccessMiddleware
 from core.api import ApiServices, ModelStatus, api_routes
@@ -32,7 +32,7 @@ def make_access(services: Services, *, is_shared: bool) -> Access:
     )
 
 
-def web_parts(services: Services, access: Access) -> dict[str, Any]:
+def web_parts(services: Services, access: Access, more: Sequence[BaseRoute] = ()) -> dict[str, Any]:
     """Return what `Blocks.launch(app_kwargs=...)` needs: routes, middleware, no documentation."""
     api = ApiServices(
         gateway=services.gateway,
@@ -45,7 +45,7 @@ def web_parts(services: Services, access: Access) -> dict[str, Any]:
     )
     export = Route("/conversations/export", export_endpoint(services, access), methods=["GET"])
     return {
-        "routes": [*api_routes(api), *login_routes(access), export],
+        "routes": [*api_routes(api), *login_routes(access), export, *more],
         "middleware": [Middleware(AccessMiddleware, access=access)],
         "docs_url": None,
         "redoc_url": None,

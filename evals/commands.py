@@ -15,7 +15,6 @@ from evals.judge_command import judge_command
 from evals.leaderboard import board_to_dict, make_board
 from evals.leaderboard_runs import RunIndex
 from evals.leaderboard_text import board_table
-from evals.ratings import Ratings, ratings_from_file
 from evals.run_files import open_run
 from evals.task import Task
 from evals.task_files import list_tasks, load_task, samples_of
@@ -100,33 +99,6 @@ def leaderboard(_: argparse.Namespace, settings: Settings) -> Done:
     """Show models by tasks; only comparable runs stand side by side."""
     board = make_board(*RunIndex(settings.home).all())
     return Done(board_to_dict(board), board_table(board))
-
-
-def add_ratings_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments of `ratings` to its parser."""
-    parser.add_argument("--battles", type=Path, required=True, metavar="FILE")
-    parser.add_argument("--length", action="store_true", help="take out what a longer answer is")
-    parser.add_argument("--position", action="store_true", help="and what being shown first is")
-
-
-def ratings(args: argparse.Namespace, _: Settings) -> Done:
-    """Rate models by blind battles."""
-    found = ratings_from_file(args.battles, length=args.length, position=args.position)
-    return Done(found.to_dict(), _ratings_text(found))
-
-
-def _ratings_text(found: Ratings) -> str:
-    lines = [
-        f"{'' if one.rank is None else one.rank:>4} {one.id:32} {_points(one.rating):>7} "
-        f"[{_points(one.low)}, {_points(one.high)}] of {one.n}"
-        for one in found.models
-    ]
-    lines.append(", ".join(f"{outcome} {count}" for outcome, count in found.outcomes.items()))
-    return "\n".join(lines + ([found.note] if found.note else []))
-
-
-def _points(value: float | None) -> str:
-    return "none" if value is None else f"{value:.0f}"
 
 
 def add_import_arguments(parser: argparse.ArgumentParser) -> None:

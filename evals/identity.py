@@ -3,7 +3,9 @@
 import hashlib
 import json
 import platform
+from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
+from typing import NamedTuple
 
 from core.catalog import Catalog, Target
 from core.errors import InputError
@@ -27,7 +29,7 @@ def identify(gateway: Gateway, model: str) -> Identity:
     traffic = gateway.traffic
     targets = traffic.catalog.targets(model)
     known = [_known(gateway, target) for target in targets]
-    served = f"sha256:{hashlib.sha256(json.dumps(known).encode()).hexdigest()}"
+    served = served_digest(known)
     if len(targets) > 1 or model in (*traffic.catalog.chains, *traffic.catalog.ensembles):
         kind = "ensemble" if model in traffic.catalog.ensembles else "chain"
         return Identity(kind, None, None, served, None, None)
@@ -36,12 +38,31 @@ def identify(gateway: Gateway, model: str) -> Identity:
         return Identity(provider, known[0], None, served, None, None)
     if provider != "local":
         return Identity(provider, None, None, served, None, None)
-    facts = json.loads(known[0])
-    precision = facts["precision"]
-    if precision == "auto" and facts["device"] == "cpu":
-        precision = "fp32"
-    weights, adapter = facts["weights"], facts["adapter"]
-    return Identity(provider, weights, adapter, served, facts["device"], precision)
+    local = weights_of(known[0])
+    return Identity(provider, local.digest, local.adapter, served, local.device, local.precision)
+
+
+class LocalWeights(NamedTuple):
+    """What a local model's identity says of its weights."""
+
+    digest: str
+    adapter: str | None
+    device: str
+    precision: str
+    """As they run: where the catalog says `auto`, what that is on this device, if it is known."""
+
+
+def weights_of(identity: str) -> LocalWeights:
+    """Read what a local provider says of a model, see `LocalProvider.identity`."""
+    facts = json.loads(identity)
+    is_plain = facts["precision"] == "auto" and facts["device"] == "cpu"
+    precision = "fp32" if is_plain else facts["precision"]
+    return LocalWeights(facts["weights"], facts["adapter"], facts["device"], precision)
+
+
+def served_digest(known: Sequence[str]) -> str:
+    """Return `sha256:...` over what providers say that the answers of an id depend on."""
+    return f"sha256:{hashlib.sha256(json.dumps(known).encode()).hexdigest()}"
 
 
 def is_local(catalog: Catalog, model: str) -> bool:

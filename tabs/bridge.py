@@ -8,7 +8,9 @@ from typing import Any, ParamSpec, TypeVar, cast
 import gradio as gr
 
 from core.access import Access, Caller
+from core.chats import Person
 from core.errors import AppError
+from core.messages import new_id
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -47,3 +49,9 @@ def caller_of(access: Access, request: gr.Request) -> Caller:
     """Return who sent the request behind an event; its session hash says nothing of that."""
     host = request.client.host if request.client else None
     return access.caller_of(dict(request.headers), dict(request.cookies), host)
+
+
+def person_of(access: Access, request: gr.Request, guest: str) -> Person:
+    """Return who acts: the cookie's visitor, else the guest that a page's own state names."""
+    caller = caller_of(access, request)
+    return Person(caller.visitor or f"guest-{guest or new_id()}", caller.is_admin)

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
@@ -10,16 +10,14 @@ from gradio.blocks import Block
 
 from core.catalog import Catalog, located, starting_model
 from core.chats import ChatOptions
-from core.errors import InputError
 from core.gateway.buckets import spoken
 from core.gateway.traffic import Traffic
-from core.messages import GenerationParams
 from core.model_states import ModelState, model_state, model_states
 from core.tool_json import tools_from_json
 from tabs.bridge import handler
+from tabs.chat_parameters import ParameterWidgets, build_parameters
 from tabs.escape import as_text
 
-DEFAULTS = GenerationParams()
 REFRESH_S = 5.0
 """How often a page asks what the models are worth now."""
 Shown = tuple[str, list[tuple[str, str]]] | None
@@ -32,16 +30,13 @@ class OptionWidgets:
 
     model: gr.Dropdown
     system: gr.Textbox
-    temperature: gr.Slider
-    top_p: gr.Slider
-    max_tokens: gr.Slider
-    seed: gr.Textbox
+    parameters: ParameterWidgets
     tools: gr.Textbox
     filter: gr.Checkbox
 
     def all(self) -> set[Block]:
         """Return the widgets, as inputs of an event."""
-        return {getattr(self, field.name) for field in fields(self)}
+        return {self.model, self.system, *self.parameters.all(), self.tools, self.filter}
 
     def read(self, values: Mapping[Any, Any]) -> ChatOptions:
         """Return the options that the browser sent.
@@ -49,22 +44,12 @@ class OptionWidgets:
         Raises:
             InputError: a value has the wrong type or is out of its range.
         """
-        seed = str(values[self.seed] or "").strip()
-        try:
-            params = GenerationParams(
-                temperature=float(values[self.temperature]),
-                top_p=float(values[self.top_p]),
-                max_tokens=int(values[self.max_tokens]),
-                seed=int(seed) if seed else None,
-            )
-        except (TypeError, ValueError, OverflowError) as error:
-            raise InputError(f"an option is not a number: {error}") from error
         model, system = str(values[self.model] or ""), str(values[self.system] or "")
         tools = str(values[self.tools] or "")
         parsed = tools_from_json(tools) if tools.strip() else ()
         return ChatOptions(
             model=model,
-            params=params,
+            params=self.parameters.read(values),
             system=system,
             tools=parsed,
             filter=values[self.filter] is True,
@@ -131,16 +116,7 @@ def build_options(traffic: Traffic) -> OptionWidgets:
         widgets = OptionWidgets(
             model=model,
             system=gr.Textbox(system, label="System prompt", lines=2, elem_id="system"),
-            temperature=gr.Slider(
-                0.0, 2.0, DEFAULTS.temperature, step=0.05, label="Temperature",
-                info="0 always takes the likeliest token.",
-            ),
-            top_p=gr.Slider(0.05, 1.0, DEFAULTS.top_p, step=0.05, label="Top-p"),
-            max_tokens=gr.Slider(
-                1, catalog.limits.new_tokens, DEFAULTS.max_tokens, step=1, label="Longest answer",
-                info="In tokens.",
-            ),
-            seed=gr.Textbox("", label="Seed", max_lines=1, info="A whole number; empty draws one."),
+            parameters=build_parameters(catalog.limits),
             tools=gr.Textbox(
                 tools, label="Tools", lines=4, max_lines=12, elem_id="tools",
                 info="A JSON list in OpenAI's shape; empty offers none.",
@@ -167,10 +143,18 @@ def _wire_model(traffic: Traffic, w: OptionWidgets, line: gr.Markdown) -> None:
             return gr.skip(), gr.skip(), gr.skip()
         return now[0], gr.update(choices=now[1]), now
 
+    def on_load(request: gr.Request) -> tuple[Any, ...]:
+        """Choose the model that the address asks for, `?chat=MODEL@VERSION`."""
+        name = request.query_params.get("chat")
+        if name is None:
+            return (gr.skip(), gr.skip(), gr.skip(), gr.skip())
+        described = on_model(name)
+        return (gr.update(choices=model_choices(traffic), value=name), *described)
+
     quiet: dict[str, Any] = {"show_progress": "hidden"}
-    w.model.input(
-        handler(on_model), w.model, [line, w.system, w.tools], **quiet, api_name="describe_model"
-    )
+    described = [line, w.system, w.tools]
+    w.model.input(handler(on_model), w.model, described, **quiet, api_name="describe_model")
+    gr.on(None, handler(on_load), None, [w.model, *described], **quiet, api_name="chat_with")
     shown = gr.State(None)
     gr.Timer(REFRESH_S).tick(
         handler(on_tick), [w.model, shown], [line, w.model, shown], **quiet, api_name="model_states"

@@ -11,10 +11,9 @@ from core.access import Access
 from core.chats import Chats, Person
 from core.errors import InputError
 from core.gateway.traffic import Traffic
-from core.messages import new_id
 from core.services import Services
 from core.store import Conversation, Conversations
-from tabs.bridge import caller_of
+from tabs.bridge import person_of
 from tabs.chat_options import OptionWidgets
 from tabs.chat_view import ELSEWHERE, MISSING, Entry, lay_out, status_line
 
@@ -112,9 +111,7 @@ class ChatScreen:
 
     def person(self, state: ChatState, request: gr.Request) -> Person:
         """Return who acts: the cookie's visitor, else the guest of this page."""
-        caller = caller_of(self._parts.access, request)
-        visitor = caller.visitor or f"guest-{state.guest or new_id()}"
-        return Person(visitor, caller.is_admin)
+        return person_of(self._parts.access, request, state.guest)
 
     def show(self, person: Person, state: ChatState, problem: str = "") -> Update:
         """Return the whole page for what is stored, the feedback panel closed."""

@@ -1,11 +1,12 @@
 """How a conversation looks: entries of a `gr.Chatbot`, with every text shown as text."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from core.chats import Frame
-from core.messages import Generation, Progress, ToolCall
+from core.messages import FinishReason, Generation, Message, Progress, ToolCall
 from core.store import Conversation, StoredMessage
 from tabs.escape import as_code, as_text, fenced
 
@@ -14,6 +15,13 @@ Entry = dict[str, Any]
 EMPTY = "*The answer is empty.*"
 ELSEWHERE = "This answer is being written in another window"
 MISSING = "No answer"
+ENDS: Mapping[FinishReason, str] = {
+    "length": "cut at the limit",
+    "content_filter": "cut by the provider's filter",
+    "cancelled": "stopped",
+    "abstained": "no answer: the members disagree",
+}
+"""How an answer ended, where that is worth saying."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,13 +80,7 @@ def facts_line(generation: Generation) -> str:
     timings, usage = generation.timings, generation.usage
     name = generation.model.id + (f"@{generation.adapter.id}" if generation.adapter else "")
     speed = timings.tokens_per_s
-    ends = {
-        "length": "cut at the limit",
-        "content_filter": "cut by the provider's filter",
-        "cancelled": "stopped",
-        "abstained": "no answer: the members disagree",
-    }
-    notes = [ends[generation.finish_reason]] if generation.finish_reason in ends else []
+    notes = [ENDS[generation.finish_reason]] if generation.finish_reason in ENDS else []
     notes += gateway_notes(generation)
     if dropped := generation.dropped_messages:
         notes.append(f"{dropped} oldest messages left out")
@@ -133,22 +135,28 @@ def answer_text(stored: StoredMessage) -> str:
     return _raw(stored) if stored.correction is None else stored.correction
 
 
+def answer_entries(message: Message, generation: Generation | None) -> list[Entry]:
+    """Return the entries of an answer: text, calls, and its figures where there are any."""
+    entries = [_said(as_text(message.text))] if message.text.strip() else []
+    entries += [_call_block(call) for call in message.tool_calls]
+    return [*(entries or [_said(EMPTY)]), *_facts(generation)]
+
+
+def _facts(generation: Generation | None) -> list[Entry]:
+    if generation is None:
+        return []
+    facts = json.dumps(generation.facts(), indent=2, ensure_ascii=False)
+    return [_block(_quiet(facts_line(generation)), fenced(facts, "json"), "done")]
+
+
 def _entries(stored: StoredMessage) -> list[Entry]:
     message = stored.message
     if message.role != "assistant":
         return [{"role": "user", "content": as_text(message.text)}]
     if stored.correction is None:
-        entries = [_said(as_text(message.text))] if message.text.strip() else []
-        entries += [_call_block(call) for call in message.tool_calls]
-        entries = entries or [_said(EMPTY)]
-    else:
-        entries = [_said(as_text(stored.correction))]
-        entries.append(_block("Edited; the original answer", fenced(_raw(stored)), "done"))
-    if stored.generation:
-        facts = json.dumps(stored.generation.facts(), indent=2, ensure_ascii=False)
-        line = _quiet(facts_line(stored.generation))
-        entries.append(_block(line, fenced(facts, "json"), "done"))
-    return entries
+        return answer_entries(message, stored.generation)
+    edited = _block("Edited; the original answer", fenced(_raw(stored)), "done")
+    return [_said(as_text(stored.correction)), edited, *_facts(stored.generation)]
 
 
 def _raw(stored: StoredMessage) -> str:

@@ -1,30 +1,19 @@
-"""The leaderboard's HTML, from `assets/pages`: every value is escaped unless a template says so.
+"""The leaderboard's HTML."""
 
-No template says so. What others wrote is shown character by character, control characters and
-what turns text around as a replacement sign, long text cut with the number of characters left out.
-"""
-
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
-
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from evals.leaderboard import Board, Cell
 from evals.leaderboard_items import ItemPage, Outcome
 from evals.leaderboard_pending import RunState
 from evals.leaderboard_runs import ModelKey, RunSummary
-from evals.leaderboard_text import money, rank_text
+from evals.leaderboard_text import rank_text
+from tabs.compare_link import CompareLink
 from tabs.leaderboard_view import View
+from tabs.templates import make_templates, short
 
-UNSHOWABLE = re.compile(
-    r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]"
-)
-MAX_SHOWN = 20_000
-"""Characters of one text on a page."""
 OUTCOME_NAMES: Mapping[Outcome, str] = {
     "only_a": "only the first is right",
     "only_b": "only the second is right",
@@ -38,23 +27,11 @@ class LeaderboardPages:
     """Renders the leaderboard, the items of a cell, and the runs of the app."""
 
     def __init__(self, folder: Path) -> None:
-        self._templates = Environment(
-            loader=FileSystemLoader(folder),
-            autoescape=True,
-            undefined=StrictUndefined,
-            trim_blocks=True,
-            lstrip_blocks=True,
-        )
+        self._templates = make_templates(folder)
         self._templates.filters |= {
-            "clean": clean,
-            "clipped": clipped,
-            "day": day,
+            "compare": compare_address,
             "digest": digest_of,
-            "money": money,
-            "number": number,
             "rank": rank_text,
-            "share": share,
-            "short": short,
         }
 
     def board(self, board: Board, view: View, rows: Sequence[Any], more: Mapping[str, Any]) -> str:
@@ -68,6 +45,7 @@ class LeaderboardPages:
             rows=rows,
             column=column,
             ranked=sum(cell.rank is not None for cell in cells),
+            beside=beside([row.run.model if column else row for row in rows]),
             spans={cell.run.run: _span(cell, floors.get(cell.run.task)) for cell in cells},
             **more,
         )
@@ -99,44 +77,25 @@ class LeaderboardPages:
         return self._templates.get_template("runs.html").render(runs=shown)
 
 
-def clean(text: str) -> str:
-    """Return a text whose every character can be shown and sent."""
-    return UNSHOWABLE.sub("\ufffd", text.encode("utf-8", "replace").decode())
+def beside(models: Sequence[ModelKey]) -> dict[ModelKey, ModelKey]:
+    """Return which model each one is compared with: the first of another name, if there is one."""
+    firsts: dict[str, ModelKey] = {}
+    for model in models:
+        firsts.setdefault(model.name, model)
+    two = list(firsts.values())[:2]
+    pairs = {model: [other for other in two if other.name != model.name] for model in models}
+    return {model: others[0] for model, others in pairs.items() if others}
 
 
-def clipped(text: str) -> str:
-    """Return the beginning of a long text, and how much is left out."""
-    if len(text) <= MAX_SHOWN:
-        return text
-    return f"{text[:MAX_SHOWN]}\n... {len(text) - MAX_SHOWN:,} more characters"
-
-
-def share(value: float | None) -> str:
-    """Return a score with three places; "unknown" where it was not measured."""
-    return "unknown" if value is None else f"{value:.3f}"
-
-
-def number(value: float | None) -> str:
-    """Return a speed for people; "unknown" where it was not measured."""
-    return "unknown" if value is None else f"{value:,.0f}" if value >= 10 else f"{value:.1f}"
-
-
-def short(digest: str) -> str:
-    """Return enough of a digest to tell it from others."""
-    return digest.removeprefix("sha256:")[:8]
+def compare_address(models: Sequence[str], task: str = "", item: str = "") -> str:
+    """Return the link that opens these models side by side, with an item of the task."""
+    return CompareLink(tuple(models), task=task, item=item).address()
 
 
 def digest_of(key: ModelKey) -> str:
     """Return enough of what names the weights, the adapter's part first."""
     digest = key.adapter_digest or key.model_digest or key.served
     return short(digest) if digest else "no digest"
-
-
-def day(moment: float) -> str:
-    """Return a time as a date and minute, UTC; "unknown" where it was not stored."""
-    if not 0 < moment < 1e11:
-        return "unknown"
-    return datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%d %H:%M UTC")
 
 
 def _span(cell: Cell, floor: float | None) -> dict[str, float | None] | None:

@@ -15,10 +15,11 @@ from evals.leaderboard_pareto import pareto
 from evals.leaderboard_runs import ModelKey, RunIndex, Version
 from evals.leaderboard_text import board_csv
 from tabs.escape import as_text
-from tabs.leaderboard_markup import OUTCOME_NAMES, LeaderboardPages, clean, digest_of, short
+from tabs.leaderboard_markup import OUTCOME_NAMES, LeaderboardPages, digest_of
 from tabs.leaderboard_plots import forest_plot, pareto_plot, unknown_line
 from tabs.leaderboard_runs import RunsPanel
 from tabs.leaderboard_view import View, cell_of, checked
+from tabs.templates import clean, short
 
 Update = dict[Component | BlockContext, Any]
 NO_PLACE = ""

@@ -1,22 +1,27 @@
-"""The plots of a task, as Plotly draws them; `assets/style.css` colours text and lines by theme.
+"""The plots of a task."""
 
-Gradio brings Plotly's script; the Python package would add 16 MB to write the same JSON.
-"""
-
-import json
 from typing import Any
 
 from gradio.components.plot import PlotData
 
 from evals.leaderboard import Board, Cell
-from evals.leaderboard_pareto import Against, Pareto, ParetoPoint, pareto
+from evals.leaderboard_pareto import Against, Pareto, pareto
 from evals.leaderboard_text import money
-from tabs.leaderboard_markup import clean, digest_of, number, share
+from tabs.leaderboard_markup import digest_of
+from tabs.plots import (
+    AROUND_PX,
+    REST,
+    ROW_PX,
+    TITLE,
+    TOP,
+    errors_of,
+    label,
+    layout_of,
+    plain,
+    plot_of,
+)
+from tabs.templates import clean, number, share
 
-TOP, REST = "#c2515f", "#8d857b"
-"""Colours that read well on paper and on the dark stage."""
-ROW_PX, AROUND_PX = 30, 92
-TITLE = {"font": {"size": 13}}
 MAX_ROWS = 60
 """Models of a plot; more could not be read."""
 
@@ -35,26 +40,18 @@ def forest_plot(board: Board, task: str) -> PlotData | None:
         "mode": "markers",
         "x": values,
         "y": names,
-        "error_x": {
-            "type": "data",
-            "symmetric": False,
-            "array": [s.high - s.value if s.high is not None else 0 for s in scores],
-            "arrayminus": [s.value - s.low if s.low is not None else 0 for s in scores],
-            "thickness": 1.5,
-            "width": 5,
-            "color": REST,
-        },
+        "error_x": errors_of(scores),
         "marker": {"size": 9, "color": [TOP if cell.group == 1 else REST for cell in cells]},
         "text": [_interval(cell) for cell in cells],
         "hovertemplate": "%{text}<extra></extra>",
     }
-    layout = _layout(ROW_PX * len(cells) + AROUND_PX)
-    layout["xaxis"] |= {"title": {**TITLE, "text": _plain(column.metric)}}
+    layout = layout_of(ROW_PX * len(cells) + AROUND_PX)
+    layout["xaxis"] |= {"title": {**TITLE, "text": plain(column.metric)}}
     layout["yaxis"] |= {"autorange": "reversed", "type": "category"}
     if column.floor is not None:
         layout["shapes"] = [_floor_line(column.floor)]
         layout["annotations"] = [_floor_name(column.floor)]
-    return _plot([trace], layout)
+    return plot_of([trace], layout)
 
 
 def pareto_plot(board: Board, task: str, against: Against) -> PlotData | None:
@@ -81,16 +78,16 @@ def pareto_plot(board: Board, task: str, against: Against) -> PlotData | None:
         "text": [labels[point.cell] if point.on_front else "" for point in points],
         "textposition": "top center",
         "cliponaxis": False,
-        "error_y": _error_y(points),
+        "error_y": errors_of([p.cell.run.score for p in points if p.cell.run.score], width=3),
         "marker": {"size": 9, "color": [TOP if point.on_front else REST for point in points]},
         "customdata": [f"{labels[p.cell]}<br>{_axis_text(p.x, against)}" for p in points],
         "hovertemplate": "%{customdata}<br>%{y:.3f}<extra></extra>",
     }
-    layout = _layout(360)
+    layout = layout_of(360)
     name = "US dollars for 1,000 answers" if against == "cost" else "Tokens per second"
     layout["xaxis"] |= {"title": {**TITLE, "text": name}, "rangemode": "tozero"}
-    layout["yaxis"] |= {"title": {**TITLE, "text": _plain(column.metric)}}
-    return _plot([line, dots] if len(front) > 1 else [dots], layout)
+    layout["yaxis"] |= {"title": {**TITLE, "text": plain(column.metric)}}
+    return plot_of([line, dots] if len(front) > 1 else [dots], layout)
 
 
 def unknown_line(found: Pareto, against: Against) -> str:
@@ -110,12 +107,7 @@ def _labels(cells: list[Cell]) -> list[str]:
         f"{name} · {digest_of(cell.run.model)}" if names.count(name) > 1 else name
         for name, cell in zip(names, cells, strict=True)
     ]
-    return [_plain(label if len(label) <= 40 else f"{label[:38]}…") for label in labels]
-
-
-def _plain(text: str) -> str:
-    """Return a text in which Plotly, which knows some HTML, finds none."""
-    return clean(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return [label(name) for name in labels]
 
 
 def _interval(cell: Cell) -> str:
@@ -129,19 +121,6 @@ def _axis_text(x: float, against: Against) -> str:
     return f"{money(x)} for 1,000" if against == "cost" else f"{number(x)} tokens/s"
 
 
-def _error_y(points: tuple[ParetoPoint, ...]) -> dict[str, Any]:
-    scores = [point.cell.run.score for point in points if point.cell.run.score]
-    return {
-        "type": "data",
-        "symmetric": False,
-        "array": [s.high - s.value if s.high is not None else 0 for s in scores],
-        "arrayminus": [s.value - s.low if s.low is not None else 0 for s in scores],
-        "thickness": 1,
-        "width": 3,
-        "color": REST,
-    }
-
-
 def _floor_line(floor: float) -> dict[str, Any]:
     line = {"color": REST, "width": 1, "dash": "dash"}
     ends = {"x0": floor, "x1": floor, "y0": 0, "y1": 1}
@@ -151,24 +130,3 @@ def _floor_line(floor: float) -> dict[str, Any]:
 def _floor_name(floor: float) -> dict[str, Any]:
     place = {"x": floor, "y": 1, "xref": "x", "yref": "paper", "yanchor": "bottom"}
     return {**place, "text": "floor", "showarrow": False, "font": {"size": 12}}
-
-
-def _layout(height: int) -> dict[str, Any]:
-    axis = {"zeroline": False, "fixedrange": True, "automargin": True}
-    return {
-        "height": height,
-        "margin": {"l": 8, "r": 24, "t": 24, "b": 48},
-        "paper_bgcolor": "rgba(0,0,0,0)",
-        "plot_bgcolor": "rgba(0,0,0,0)",
-        "font": {"family": "system-ui, sans-serif", "size": 13},
-        "showlegend": False,
-        "hovermode": "closest",
-        "dragmode": False,
-        "xaxis": dict(axis),
-        "yaxis": dict(axis),
-    }
-
-
-def _plot(traces: list[dict[str, Any]], layout: dict[str, Any]) -> PlotData:
-    figure = {"data": traces, "layout": layout, "config": {"displayModeBar": False}}
-    return PlotData(type="plotly", plot=json.dumps(figure))

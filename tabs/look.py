@@ -81,12 +81,17 @@ THEME = gr.themes.Base(
     border_color_accent_subdued_dark="#58303a",
 )
 
+MAX_UPLOAD_BYTES = 20 * 2**20
+"""Of one file that a browser sends."""
 LOOK: Mapping[str, Any] = {
     "theme": THEME,
     "css_paths": PROJECT / "assets" / "style.css",
     "footer_links": [],
+    "ssr_mode": False,
+    "run_history": False,
+    "max_file_size": MAX_UPLOAD_BYTES,
 }
-"""What a launch must be given for the page to look so."""
+"""What a launch must be given for the page to look and work so."""
 
 
 def build_header(access: Access) -> None:

@@ -12,6 +12,7 @@ from core.command_line import Command, Done, run_command_line
 from core.settings import Settings
 from evals.task_files import load_task
 from training.data_line import add_data_arguments, data_line
+from training.estimate_command import add_estimate_arguments, estimate_command
 from training.job_command import (
     add_jobs_arguments,
     add_run_arguments,
@@ -35,6 +36,7 @@ def _rows_of(name: str, home: Path) -> Path:
 
 COMMANDS: Mapping[str, Command] = {
     "data": Command(data_command, add_data_arguments),
+    "estimate": Command(estimate_command, add_estimate_arguments),
     "run": Command(run_command, add_run_arguments),
     "jobs": Command(jobs_command, add_jobs_arguments),
     "adapters": Command(adapters_command, add_adapters_arguments),

@@ -28,7 +28,8 @@ from training.datasets.diff import diff
 from training.datasets.drafts import draft
 from training.datasets.example import Kind
 from training.datasets.findings import DEFECTS, Finding
-from training.datasets.from_logs import StoreFeedback, import_source
+from training.datasets.from_logs import Source, StoreFeedback, import_source
+from training.datasets.from_votes import StoreVotes, Voices
 from training.datasets.importing import import_dataset, preview
 from training.datasets.leakage import read_items
 from training.datasets.splitting import split
@@ -67,11 +68,19 @@ def data_import(
     return import_dataset(settings.home, path, name, format).to_dict()
 
 
-def data_from_logs(settings: Settings, name: str, kind: Kind = "sft") -> dict[str, JsonValue]:
-    """Make a dataset version of what people liked and corrected."""
+def data_from_logs(
+    settings: Settings, name: str, kind: Kind | None = None, votes: Voices | None = None
+) -> dict[str, JsonValue]:
+    """Make a dataset version of what people liked and corrected in chats, or of blind votes.
+
+    `kind` is `sft` for chats and `preference` for votes where none is given.
+    """
     store = open_store(settings.database_url)
     try:
-        return import_source(settings.home, name, StoreFeedback(store, kind)).to_dict()
+        source: Source = StoreFeedback(store, kind or "sft")
+        if votes is not None:
+            source = StoreVotes(store, kind or "preference", votes)
+        return import_source(settings.home, name, source).to_dict()
     finally:
         store.close()
 
@@ -113,7 +122,7 @@ def data_curate(
     version = find_version(settings.home, dataset)
     check_digest(version)
     findings = read_findings(audit_folder, version)
-    own = _decisions(decisions) if decisions else []
+    own = read_decisions(decisions) if decisions else []
     proposed = propose(read_examples(version.path), findings)
     made = merged(proposed, own)
     new, curation = apply_decisions(settings.home, version, made)
@@ -190,6 +199,25 @@ def read_findings(folder: Path, version: Version) -> list[Finding]:
     return [_finding(line.value) for line in json_lines(folder / FINDINGS)]
 
 
+def read_decisions(path: Path) -> list[Decision]:
+    """Read a person's decisions, a line each.
+
+    Raises:
+        InputError: a line is no decision.
+        NotFoundError: there is no such file.
+        StorageError: it can't be read.
+    """
+    decisions = []
+    for line in json_lines(path):
+        try:
+            if line.problem is not None:
+                raise InputError(line.problem)
+            decisions.append(decision_of(line.value))
+        except InputError as error:
+            raise InputError(f"{path.name}, line {line.number}: {error}") from error
+    return decisions
+
+
 @contextmanager
 def _opened(home: Path, dataset: str) -> Iterator[tuple[Version, int, JsonObject]]:
     """Yield a version, of a file a passing one, and how many rows were refused, by reason too."""
@@ -221,18 +249,6 @@ def _keep(home: Path, report: AuditReport, facts: JsonObject) -> dict[str, JsonV
     except OSError as error:
         raise StorageError(f"the audit can't be written: {error.strerror}") from error
     return told
-
-
-def _decisions(path: Path) -> list[Decision]:
-    decisions = []
-    for line in json_lines(path):
-        try:
-            if line.problem is not None:
-                raise InputError(line.problem)
-            decisions.append(decision_of(line.value))
-        except InputError as error:
-            raise InputError(f"{path.name}, line {line.number}: {error}") from error
-    return decisions
 
 
 def _finding(row: JsonValue) -> Finding:

@@ -22,6 +22,7 @@ from training.data_command import (
 )
 from training.datasets.example import Kind
 from training.datasets.formats import FORMATS
+from training.datasets.from_votes import Voices
 from training.datasets.leakage import read_items
 
 Work = Callable[[argparse.Namespace, Settings], dict[str, JsonValue]]
@@ -69,8 +70,8 @@ def _import(args: argparse.Namespace, settings: Settings) -> dict[str, JsonValue
 
 
 def _from_logs(args: argparse.Namespace, settings: Settings) -> dict[str, JsonValue]:
-    """Make a dataset version of liked and corrected answers."""
-    return data_from_logs(settings, args.name, args.kind)
+    """Make a dataset version of liked and corrected answers, or of votes in blind battles."""
+    return data_from_logs(settings, args.name, args.kind, args.votes)
 
 
 def _audit(args: argparse.Namespace, settings: Settings) -> dict[str, JsonValue]:
@@ -115,7 +116,16 @@ def _add_import(parser: argparse.ArgumentParser) -> None:
 
 def _add_from_logs(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--name", required=True, help="of the dataset")
-    parser.add_argument("--kind", choices=get_args(Kind), default="sft")
+    parser.add_argument(
+        "--kind", choices=get_args(Kind), help="sft, or preference with --votes, without it"
+    )
+    parser.add_argument(
+        "--votes",
+        nargs="?",
+        choices=get_args(Voices),
+        const="people",
+        help="of blind battles instead of chats; a judge's only where asked for",
+    )
 
 
 def _add_audit(parser: argparse.ArgumentParser) -> None:

@@ -8,7 +8,11 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -27,6 +31,10 @@ MARGIN = 0.95
 """Share of the free memory that a run may take."""
 PROBE_S = 600.0
 """Longest time that the measurement may take."""
+Tell = Callable[[str], object]
+"""Takes how far the measurement is, in words."""
+PROGRESS = "... "
+"""What a line begins with that tells how far the measurement is."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,11 +68,14 @@ class Estimate:
 
 
 def estimate(
-    config: TrainConfig, settings: Settings, price_per_hour: float | None = None
+    config: TrainConfig,
+    settings: Settings,
+    price_per_hour: float | None = None,
+    tell: Tell = lambda _: None,
 ) -> Estimate:
     """Return what a run will take; the base must be on this disk.
 
-    `price_per_hour` is what this machine costs, in any currency.
+    `price_per_hour` is what this machine costs, in any currency; `tell` hears how far it is.
 
     Raises:
         InputError: the settings, the data or the model are wrong, or the price is negative.
@@ -79,7 +90,7 @@ def estimate(
     bound = least_bytes(config, folder)
     if bound > MARGIN * free:
         return _too_large(config, folder, Need(bound, bound), free)
-    told = _probe(config, settings)
+    told = _probe(config, settings, tell)
     if told is None:
         return _too_large(config, folder, Need(free, bound), free)
     need = Need(told["peak_bytes"], told["loaded_bytes"])
@@ -95,10 +106,15 @@ def estimate(
         tokens=told["tokens"],
         tokens_per_s=round(told["tokens_per_s"], 1),
         duration_s=round(duration_s, 3),
-        cost=None if price_per_hour is None else round(price_per_hour * duration_s / 3600, 4),
+        cost=cost_of(duration_s, price_per_hour),
         trainable_parameters=told["trainable_parameters"],
         probed_steps=told["probed_steps"],
     )
+
+
+def cost_of(duration_s: float, price_per_hour: float | None) -> float | None:
+    """Return what a time on this machine costs, in the price's currency; None without a price."""
+    return None if price_per_hour is None else round(price_per_hour * duration_s / 3600, 4)
 
 
 def _base_folder(config: TrainConfig, settings: Settings) -> Path:
@@ -130,34 +146,60 @@ def _too_large(config: TrainConfig, folder: Path, need: Need, free: int) -> Esti
     )
 
 
-def _probe(config: TrainConfig, settings: Settings) -> Mapping[str, Any] | None:
+def _probe(config: TrainConfig, settings: Settings, tell: Tell) -> Mapping[str, Any] | None:
     """Measure in a process of its own; None when it ran out of memory."""
     given = json.dumps({"config": config.to_dict(), "home": str(settings.home)})
-    try:
-        done = subprocess.run(
+    with (
+        tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as err,
+        subprocess.Popen(
             [sys.executable, "-m", "training.estimate"],
             cwd=PROJECT,
             env={**os.environ, **settings.environment, "UNDERSTUDY_HOME": str(settings.home)},
-            input=given,
-            capture_output=True,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=err,
             text=True,
-            timeout=PROBE_S,
-            check=False,
-        )
-    except subprocess.TimeoutExpired as error:
-        raise TrainingError(
-            f"ten steps take more than {PROBE_S:.0f} s here; choose a smaller base, or less of "
-            "max_length and batch_size"
-        ) from error
-    if done.returncode == -9:
+        ) as child,
+    ):
+        timer = threading.Timer(PROBE_S, child.kill)
+        began = time.monotonic()
+        timer.start()
+        try:
+            out = _follow(child, given, tell)
+            code = child.wait()
+        finally:
+            timer.cancel()
+            child.kill()
+        err.seek(0)
+        said = err.read()
+    if code != -9 or out:
+        return _read(out, said)
+    if time.monotonic() - began < PROBE_S:
         return None
-    return _read(done.stdout, done.stderr)
+    raise TrainingError(
+        f"ten steps take more than {PROBE_S:.0f} s here; choose a smaller base, or less of "
+        "max_length and batch_size"
+    )
+
+
+def _follow(child: "subprocess.Popen[str]", given: str, tell: Tell) -> str:
+    """Hand over what is to be measured and return the answer; progress is told on the way."""
+    assert child.stdin is not None
+    assert child.stdout is not None
+    with suppress(BrokenPipeError):  # It has ended already; how is seen later.
+        child.stdin.write(given)
+        child.stdin.close()
+    for line in child.stdout:
+        if not line.startswith(PROGRESS):
+            return line
+        tell(line.removeprefix(PROGRESS).strip())
+    return ""
 
 
 def _read(out: str, err: str) -> Mapping[str, Any] | None:
     try:
-        told: Mapping[str, Any] = json.loads(out.splitlines()[-1])
-    except (ValueError, IndexError) as error:
+        told: Mapping[str, Any] = json.loads(out)
+    except ValueError as error:
         raise TrainingError(f"the measurement failed: {err.strip()[-500:]}") from error
     if told.get("is_out_of_memory"):
         return None

@@ -15,6 +15,7 @@ from core.errors import AppError, InputError
 from core.settings import Settings
 from training.attempt_parts import base_folder, read_rows, set_up
 from training.config import TrainConfig
+from training.estimate import PROGRESS, Tell
 from training.events import Kind
 from training.recipes.base_model import load_base
 from training.recipes.course import Course
@@ -31,6 +32,9 @@ WARM = 2
 class Noted:
     """What the steps took."""
 
+    tell: Tell
+    steps: int
+    """How many there will be."""
     tokens: list[int] = field(default_factory=list)
     speeds: list[float] = field(default_factory=list)
 
@@ -39,6 +43,7 @@ class Noted:
         if kind == "step":
             self.tokens.append(values["tokens"])
             self.speeds.append(values["tokens_per_s"])
+            self.tell(f"step {len(self.tokens)} of {self.steps}")
 
     @property
     def tokens_per_s(self) -> float:
@@ -54,8 +59,12 @@ def main(given: str) -> int:
     os.dup2(2, 1)  # what the libraries print is no answer
     asked = json.loads(given)
     told: dict[str, Any]
+
+    def tell(progress: str) -> None:
+        os.write(out, f"{PROGRESS}{progress}\n".encode())
+
     try:
-        told = probe(TrainConfig.from_dict(asked["config"]))
+        told = probe(TrainConfig.from_dict(asked["config"]), tell)
     except AppError as error:
         told = {"error": str(error), "is_usage": isinstance(error, InputError)}
     except (MemoryError, RuntimeError) as error:
@@ -65,7 +74,7 @@ def main(given: str) -> int:
     return 0
 
 
-def probe(config: TrainConfig) -> dict[str, Any]:
+def probe(config: TrainConfig, tell: Tell) -> dict[str, Any]:
     """Go through ten steps of a run, keeping nothing; return what they took.
 
     Raises:
@@ -73,11 +82,13 @@ def probe(config: TrainConfig) -> dict[str, Any]:
     """
     settings = Settings.from_env(os.environ)
     set_up(threads_here())
+    tell(f"loading {config.model}")
     weights = load_base(config, base_folder(config.model, settings))
+    tell("reading the rows")
     rows = read_rows(*find_rows(settings.home, config.dataset), config, weights.tokenizer)
     whole = Course(config, rows.train)
     course = Course(config, rows.train, only=_chosen(whole))
-    noted = Noted()
+    noted = Noted(tell, course.total)
     with tempfile.TemporaryDirectory() as scratch:
         hooks = Hooks(report=noted, stops=lambda: False)
         built = build_trainer(weights, course, Path(scratch), hooks)

@@ -146,6 +146,9 @@ def job_text(view: JobView) -> str:
         f"  newest checkpoint: {commit}",
         f"  log: {view.to_dict()['log']}",
     ]
+    if view.facts.resumed_from is not None:
+        lines.append(f"  went on from: {view.facts.resumed_from}")
+    lines += [f"  warning: {warning}" for warning in view.facts.warnings]
     if view.last_mirrored is not None:
         lines.append(f"  mirrored: step {view.last_mirrored}")
     if view.adapter is not None:

@@ -11,10 +11,13 @@ from typing import Any, Literal
 
 from training.checkpoints import committed
 from training.events import NAME, Event, parse
+from training.run_warnings import warning_text
 
 LOG, CHECKPOINTS = "log.txt", "checkpoints"
 HEAD_BYTES, TAIL_BYTES = 2**16, 2**19
 """What is read of each end: some thousand steps at the tail."""
+WARNINGS = 5
+"""Warnings that are kept of a run."""
 STEP_FIGURES = ("loss", "tokens_per_s", "memory_gb")
 
 
@@ -46,6 +49,10 @@ class RunFacts:
     """Seconds since 1970."""
     committed: int | None = None
     """Step of the newest checkpoint that counts."""
+    resumed_from: str | None = None
+    """Checkpoint that the newest attempt went on from."""
+    warnings: tuple[str, ...] = ()
+    """What the workers warned of, the newest last; no more than a few."""
     size: int = 0
     """Bytes of `events.jsonl`."""
 
@@ -93,11 +100,14 @@ def _with(facts: RunFacts, event: Event) -> RunFacts:
     if kind == "started":
         known |= {"has_started": True, "ending": None, "step": step}
         known["total_steps"] = event.get("total_steps")
+        known["resumed_from"] = event.get("resumed_from")
     elif kind == "step":
         known |= {name: _number(event[name]) for name in STEP_FIGURES if name in event}
         known |= {"step": step, "learning_rate": _number(event.get("lr"))}
     elif kind == "eval":
         known["eval_loss"] = _number(event.get("loss"))
+    elif kind == "warning":
+        known["warnings"] = (*facts.warnings, warning_text(event))[-WARNINGS:]
     elif kind in ("completed", "stopped", "failed"):
         known["ending"] = Ending(kind, event.get("error"), event.get("is_final") is True)
     return replace(facts, **known)

@@ -78,6 +78,8 @@ class JobView:
             "last_mirrored": self.last_mirrored,
             "resumable": self.is_resumable,
             "error": job.error,
+            "resumed_from": facts.resumed_from,
+            "warnings": list(facts.warnings),
             "adapter": self.adapter,
             "eval_loss": facts.eval_loss,
             "learning_rate": facts.learning_rate,

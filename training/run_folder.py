@@ -76,12 +76,12 @@ def create_run(home: Path, name: str, config: TrainConfig, catalog: Catalog) -> 
     """Make the folder of a run, ready to be started; return it.
 
     Raises:
-        InputError: the name can't be one or is taken, or the model is not local.
-        NotFoundError: there is no such dataset.
+        InputError: the name can't be one or is taken, or the model is not local or no model.
+        NotFoundError: there is no such dataset, or no folder of the model.
         ModelNotAllowedError: the catalog has no such model.
         StorageError: the folder can't be written.
     """
-    base = folder_here(base_entry(catalog, config.model))
+    base = _checked_base(config.model, base_entry(catalog, config.model))
     rows, splits = find_rows(home, config.dataset)
     folder = _claimed(home, name)
     try:
@@ -91,7 +91,7 @@ def create_run(home: Path, name: str, config: TrainConfig, catalog: Catalog) -> 
             run=name,
             config=config,
             dataset_digest=digest,
-            base_digest=folder_digest(base) if base is not None and base.is_dir() else None,
+            base_digest=folder_digest(base) if base is not None else None,
             versions=library_versions(),
             threads=threads_here(),
             created_at=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -139,6 +139,18 @@ def base_entry(catalog: Catalog, model: str) -> ModelEntry:
         local = ", ".join(name for name, e in catalog.models.items() if e.provider == "local")
         raise InputError(f"{model!r} is no model on this machine to train on; local: {local}")
     return entry
+
+
+def _checked_base(model: str, entry: ModelEntry) -> Path | None:
+    """Return the base's folder; None: it is yet to be downloaded."""
+    folder = folder_here(entry)
+    if folder is None or (entry.hub and not folder.is_dir()):
+        return None
+    if not folder.is_dir():
+        raise NotFoundError(f"{model!r} has no folder {str(folder)!r}")
+    if not (folder / "config.json").is_file():
+        raise InputError(f"{str(folder)!r} holds no model {model!r}: it has no config.json")
+    return folder
 
 
 def find_rows(home: Path, dataset: str) -> tuple[Path, Path]:

@@ -45,6 +45,14 @@ class Refusals:
         """How many there were."""
         return self.reasons.total()
 
+    def to_dict(self) -> dict[str, JsonValue]:
+        """Return the counts and the first refused rows as JSON."""
+        return {
+            "refused": self.total,
+            "reasons": dict(self.reasons.most_common()),
+            "examples": [example.to_dict() for example in self.examples],
+        }
+
     def first(self) -> str:
         """Return the first one as the end of a sentence about a file that gave no row."""
         if not self.examples:

@@ -121,7 +121,7 @@ def stored_message(row: RowMapping) -> StoredMessage:
     message = Message(
         role=row["role"],
         text=row["text"],
-        tool_calls=_tool_calls(row["tool_calls"]),
+        tool_calls=tool_calls_of(row["tool_calls"]),
         tool_call_id=row["tool_call_id"],
     )
     facts = row["generation"]
@@ -159,7 +159,8 @@ def generation_from_facts(facts: Mapping[str, Any], message: Message) -> Generat
         raise StorageError(f"a stored generation cannot be read: {error}") from error
 
 
-def _tool_calls(values: list[Mapping[str, Any]]) -> tuple[ToolCall, ...]:
+def tool_calls_of(values: Sequence[Mapping[str, Any]]) -> tuple[ToolCall, ...]:
+    """Read what `ToolCall.to_openai` wrote of each call."""
     return tuple(
         ToolCall(call["id"], call["function"]["name"], call["function"]["arguments"])
         for call in values

@@ -1,51 +1,50 @@
 """The tables as the code sees them; `migrations/` is what creates and changes them.
 
 Texts that people or models wrote stand in `messages`, `corrections`, `feedback.reason`,
-`conversations.title`, `spans.input`, `spans.output` and `cached_answers.value`, and nowhere else.
+`conversations.title`, `spans.input`, `spans.output` and `cached_answers.value`, in what
+`battle_tables.py` names, and nowhere else.
 Deleting a conversation leaves the cached answers: they belong to no visitor, hold no prompt, and
 go when they are too old.
 """
-
-from datetime import UTC, datetime
 
 from sqlalchemy import (
     JSON,
     BigInteger,
     Boolean,
     Column,
-    DateTime,
-    Dialect,
     Float,
     ForeignKey,
     Index,
     Integer,
     LargeBinary,
-    MetaData,
     Table,
     Text,
-    TypeDecorator,
     UniqueConstraint,
 )
 
+from core.store import battle_tables, experiment_tables
+from core.store.columns import UtcTime, metadata
 
-class UtcTime(TypeDecorator[datetime]):
-    """A moment, always aware and in UTC, also on SQLite, which forgets time zones."""
+__all__ = [
+    "adapters",
+    "battle_tables",
+    "budget_buckets",
+    "budget_closures",
+    "cache_totals",
+    "cached_answers",
+    "conversations",
+    "corrections",
+    "experiment_tables",
+    "feedback",
+    "jobs",
+    "messages",
+    "metadata",
+    "schema_version",
+    "secrets",
+    "spans",
+    "traces",
+]
 
-    impl = DateTime(timezone=True)
-    cache_ok = True
-
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002 -- SQLAlchemy's signature
-        """Turn an aware time into UTC."""
-        return None if value is None else value.astimezone(UTC)
-
-    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002 -- SQLAlchemy's signature
-        """Read a stored time as UTC."""
-        if value is None or value.tzinfo is not None:
-            return None if value is None else value.astimezone(UTC)
-        return value.replace(tzinfo=UTC)
-
-
-metadata = MetaData()
 
 schema_version = Table(
     "schema_version",

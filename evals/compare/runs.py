@@ -42,10 +42,6 @@ class _Run:
     def items(self) -> frozenset[str]:
         return frozenset(self.manifest.items)
 
-    @property
-    def weights(self) -> tuple[str | None, str | None]:
-        return self.manifest.model_digest, self.manifest.adapter_digest
-
 
 def compare_runs(a: RunFolder, b: RunFolder, metric: str | None = None) -> Comparison:
     """Return the comparison of two runs by the marks of a metric; None: the task's primary one.
@@ -59,15 +55,27 @@ def compare_runs(a: RunFolder, b: RunFolder, metric: str | None = None) -> Compa
         StorageError: a file can't be read or is damaged.
         InputError: the same run twice, or no item has a mark of that metric.
     """
+    scores_a, scores_b = scores_of_runs(a, b, metric)
+    comparison = compare(scores_a, scores_b)
+    one, other = a.manifest(), b.manifest()
+    weights = one.model_digest, one.adapter_digest
+    is_same = weights == (other.model_digest, other.adapter_digest) and weights[0] is not None
+    note = "both runs are of the same weights: what differs is noise or parameters"
+    return replace(comparison, note=note) if is_same else comparison
+
+
+def scores_of_runs(a: RunFolder, b: RunFolder, metric: str | None = None) -> tuple[Scores, Scores]:
+    """Return the marks that `compare_runs` compares, item by item.
+
+    Raises:
+        IncomparableError, StorageError, InputError: as `compare_runs`.
+    """
     if a.path.resolve() == b.path.resolve():
         raise InputError(f"{a.run!r} is both runs; compare two different ones")
     one, other = _read(a), _read(b)
     _check_same(one, other)
     chosen = metric or str(one.summary["primary"])
-    comparison = compare(_scores(one, chosen), _scores(other, chosen))
-    is_same = one.weights == other.weights and one.weights[0] is not None
-    note = "both runs are of the same weights: what differs is noise or parameters"
-    return replace(comparison, note=note) if is_same else comparison
+    return _scores(one, chosen), _scores(other, chosen)
 
 
 def _read(folder: RunFolder) -> _Run:

@@ -1,15 +1,22 @@
 """What else than quality moves pairwise verdicts: the position of an answer, and its length."""
 
 from collections.abc import Sequence
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 from core.errors import InputError
+from core.outcomes import OUTCOMES, Outcome
 from evals.sample import Estimate
 from evals.stats.arrays import check_lengths
 from evals.stats.intervals import proportion
 
-Outcome = Literal["model_a", "model_b", "tie", "both_bad"]
-OUTCOMES: tuple[Outcome, ...] = ("model_a", "model_b", "tie", "both_bad")
+__all__ = [
+    "OUTCOMES",
+    "Lengths",
+    "Outcome",
+    "first_position_wins",
+    "longer_wins",
+    "position_flips",
+]
 
 
 class Lengths(NamedTuple):

@@ -53,8 +53,8 @@ class Look:
     p_value: float
     """Always valid, of no difference: 1 / the largest evidence so far."""
     difference: Estimate
-    """Mean of B minus A with an always-valid 95% interval, -1.0 to 1.0; (1 + it) / 2 is the win
-    rate of B with ties as half a win."""
+    """Mean of B minus A with an always-valid interval, 95% unless another alpha was asked for,
+    -1.0 to 1.0; (1 + it) / 2 is the win rate of B with ties as half a win."""
     verdict: LookVerdict
     more: int | None
     """About how many more pairs it takes if things go on as they have; 0 with a verdict, None: no
@@ -72,6 +72,27 @@ class Look:
 
 
 @dataclass(frozen=True, slots=True)
+class _Rule:
+    """When a verdict stands."""
+
+    delta: float
+    """Largest difference that does not matter."""
+    alpha: float
+    """Probability of a verdict for one side at any time, if there is no difference."""
+
+    def __post_init__(self) -> None:
+        if not 0.0 <= self.delta <= 1.0:
+            raise InputError(f"delta must be between 0.0 and 1.0, got {self.delta!r}")
+        if not 0.0 < self.alpha < 1.0:
+            raise InputError(f"alpha must be between 0.0 and 1.0, got {self.alpha!r}")
+
+    @property
+    def enough(self) -> float:
+        """Return the ln E from which the evidence is enough."""
+        return -math.log(self.alpha)
+
+
+@dataclass(frozen=True, slots=True)
 class _Tally:
     """Distinct differences and how often each came; not always whole numbers."""
 
@@ -86,101 +107,103 @@ class _Tally:
     def mean(self) -> float:
         return float(self.values @ self.times) / self.n
 
-    def more(self, factor: float) -> "_Tally":
-        """Return the tally if all had come `factor` times as often."""
-        return _Tally(self.values, self.times * factor)
 
-
-def look_at_counts(wins_a: int, wins_b: int, ties: int = 0, delta: float = 0.0) -> Look:
+def look_at_counts(
+    wins_a: int, wins_b: int, ties: int = 0, delta: float = 0.0, alpha: float = ALPHA
+) -> Look:
     """Return what these wins and ties say; `delta` is the largest difference that does not matter.
 
+    The interval holds the truth at all times with a probability of 1 - alpha.
+
     Raises:
-        InputError: a count is negative, or delta is not between 0.0 and 1.0.
+        InputError: a count is negative, or delta or alpha is not between 0.0 and 1.0.
     """
     if min(wins_a, wins_b, ties) < 0:
         raise InputError(f"counts can't be negative, got {wins_a}, {wins_b} and {ties}")
-    _check_delta(delta)
+    rule = _Rule(delta, alpha)
     if wins_a + wins_b + ties == 0:
         return _nothing_yet()
     times = np.array([wins_a, ties, wins_b], dtype=np.float64)
     tally = _Tally(np.array([-1.0, 0.0, 1.0]), times)
-    return _look(tally, _log_evidence(tally, 0.0), delta)
+    return _look(tally, _log_evidence(tally, 0.0), rule)
 
 
-def look(differences: Sequence[float], delta: float = 0.0) -> Look:
+def look(differences: Sequence[float], delta: float = 0.0, alpha: float = ALPHA) -> Look:
     """Return what the differences so far say, in the order in which they came.
 
     Counts every moment before now as looked at, so evidence that was enough once stays enough.
 
     Raises:
-        InputError: a difference is not a number from -1.0 to 1.0, or delta not from 0.0 to 1.0.
+        InputError: a difference is not a number from -1.0 to 1.0, or delta or alpha is not one
+            from 0.0 to 1.0.
     """
-    _check_delta(delta)
+    rule = _Rule(delta, alpha)
     if not len(differences):
         return _nothing_yet()
     array = marks(differences, -1.0)
     values, times = np.unique(array, return_counts=True)
-    return _look(_Tally(values, times.astype(np.float64)), _largest(array), delta)
+    return _look(_Tally(values, times.astype(np.float64)), _largest(array), rule)
 
 
-def _look(tally: _Tally, log_evidence: float, delta: float) -> Look:
-    low, high = _interval(tally)
+def _look(tally: _Tally, log_evidence: float, rule: _Rule) -> Look:
+    low, high = _interval(tally, rule)
     p_value = math.exp(-max(log_evidence, 0.0))
-    if p_value <= ALPHA and tally.mean > 0 and high > 0:
+    if p_value <= rule.alpha and tally.mean > 0 and high > 0:
         low = max(low, 0.0)
-    elif p_value <= ALPHA and tally.mean < 0 and low < 0:
+    elif p_value <= rule.alpha and tally.mean < 0 and low < 0:
         high = min(high, 0.0)
-    verdict = _verdict(low, high, p_value, delta)
+    verdict = _verdict(low, high, p_value, rule)
     n = round(tally.n)
-    more = _more(tally, delta) if verdict == "not_enough" else 0
+    more = _more(tally, rule) if verdict == "not_enough" else 0
     return Look(n, p_value, Estimate(tally.mean, low, high, n), verdict, more)
 
 
-def _verdict(low: float, high: float, p_value: float, delta: float) -> LookVerdict:
-    if p_value <= ALPHA and low >= 0:
+def _verdict(low: float, high: float, p_value: float, rule: _Rule) -> LookVerdict:
+    if p_value <= rule.alpha and low >= 0:
         return "b"
-    if p_value <= ALPHA and high <= 0:
+    if p_value <= rule.alpha and high <= 0:
         return "a"
-    return "no_difference" if -delta <= low and high <= delta else "not_enough"
+    return "no_difference" if -rule.delta <= low and high <= rule.delta else "not_enough"
 
 
-def _more(tally: _Tally, delta: float) -> int | None:
+def _more(tally: _Tally, rule: _Rule) -> int | None:
     """Return how many more such pairs give a verdict, by looking ahead with more of the same."""
+    bets = {m: _log_bets(tally, m) for m in (0.0, -rule.delta, rule.delta)}
+
+    def is_decided(factor: float) -> bool:
+        """Say whether so many times as many of the same would do."""
+        evidence = {m: _log_mean(factor * logs) for m, logs in bets.items()}
+        if evidence[0.0] >= rule.enough:
+            return True
+        is_small = abs(tally.mean) < rule.delta
+        return is_small and min(evidence[-rule.delta], evidence[rule.delta]) >= rule.enough
+
     far = 2.0
-    while not _is_decided(tally.more(far), delta):
+    while not is_decided(far):
         far *= 2
         if far > FARTHEST:
             return None
     near = far / 2
     while (far - near) * tally.n > 0.5:
         middle = (near + far) / 2
-        if _is_decided(tally.more(middle), delta):
+        if is_decided(middle):
             far = middle
         else:
             near = middle
     return max(math.ceil((far - 1) * tally.n), 1)
 
 
-def _is_decided(tally: _Tally, delta: float) -> bool:
-    enough = -math.log(ALPHA)
-    if _log_evidence(tally, 0.0) >= enough:
-        return True
-    if abs(tally.mean) >= delta:
-        return False
-    return min(_log_evidence(tally, -delta), _log_evidence(tally, delta)) >= enough
-
-
-def _interval(tally: _Tally) -> tuple[float, float]:
+def _interval(tally: _Tally, rule: _Rule) -> tuple[float, float]:
     """Return the mean differences that the evidence does not reject."""
-    return -_reach(_Tally(-tally.values, tally.times)), _reach(tally)
+    return -_reach(_Tally(-tally.values, tally.times), rule), _reach(tally, rule)
 
 
-def _reach(tally: _Tally) -> float:
+def _reach(tally: _Tally, rule: _Rule) -> float:
     """Return the largest difference that is not rejected."""
     from scipy.optimize import brentq
 
     def excess(m: float) -> float:
-        return _log_evidence(tally, m) + math.log(ALPHA)
+        return _log_evidence(tally, m) - rule.enough
 
     farthest = 1 - PRECISION
     if tally.mean >= farthest or excess(farthest) < 0:
@@ -191,9 +214,14 @@ def _reach(tally: _Tally) -> float:
 
 def _log_evidence(tally: _Tally, m: float) -> float:
     """Return ln E(m) for -1 < m < 1."""
+    return _log_mean(_log_bets(tally, m))
+
+
+def _log_bets(tally: _Tally, m: float) -> Floats:
+    """Return the logarithm of what each bet against m has won: for every share, up and down."""
     up = np.log1p(STAKES[:, None] * ((tally.values - m) / (1 + m))) @ tally.times  # (stakes,)
     down = np.log1p(STAKES[:, None] * ((m - tally.values) / (1 - m))) @ tally.times
-    return _log_mean(np.concatenate([up, down]))
+    return np.concatenate([up, down])
 
 
 def _log_mean(logs: Floats) -> float:
@@ -239,11 +267,6 @@ def asymptotic_interval(differences: Sequence[float], planned: int) -> Estimate:
     scale = 2 * (n * rho2 + 1) / (n**2 * rho2) * math.log(math.sqrt(n * rho2 + 1) / ALPHA)
     half = float(array.std(ddof=1)) * math.sqrt(scale)
     return Estimate(mean, clip(mean - half, -1.0, 1.0), clip(mean + half, -1.0, 1.0), n)
-
-
-def _check_delta(delta: float) -> None:
-    if not 0.0 <= delta <= 1.0:
-        raise InputError(f"delta must be between 0.0 and 1.0, got {delta!r}")
 
 
 def _nothing_yet() -> Look:

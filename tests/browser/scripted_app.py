@@ -24,7 +24,10 @@ HOSTILE = (
 
 
 class Scripted:
-    """Says something hostile when asked "hostile", else counts slowly until it is stopped."""
+    """Says something hostile when asked "hostile", its name when asked "who are you?".
+
+    Asked anything else, it counts slowly until it is stopped.
+    """
 
     def close(self) -> None:
         """Hold nothing that must be freed."""
@@ -35,15 +38,16 @@ class Scripted:
 
     def stream(self, call: ProviderCall) -> Generator[ProviderEvent, None, None]:
         """Yield the script."""
-        is_hostile = call.messages[-1].text == "hostile"
-        words = [HOSTILE] if is_hostile else [f"word{n} " for n in range(2000)]
+        short = {"hostile": HOSTILE, "who are you?": f"I am {call.target.model_id}, at your desk."}
+        answer = short.get(call.messages[-1].text)
+        words = [answer] if answer else [f"word{n} " for n in range(2000)]
         said: list[str] = []
         for word in words:
             if call.cancel.is_set():
                 break
             said.append(word)
             yield word
-            time.sleep(0.0 if is_hostile else 0.05)
+            time.sleep(0.0 if answer else 0.05)
         yield Completion(
             text="".join(said),
             model=ModelRef(call.target.model_id, None),

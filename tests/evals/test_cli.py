@@ -314,7 +314,7 @@ def test_wrong_usage_is_2_an_error_object_and_one_line(evals, arguments, text):
     assert done.stderr == f"understudy: {message}\n"
 
 
-@pytest.mark.parametrize("arguments", [(), ("nope",), ("run", "--limit", "many"), ("ratings",)])
+@pytest.mark.parametrize("arguments", [(), ("nope",), ("run", "--limit", "many"), ("battles",)])
 def test_arguments_that_can_not_be_read_are_2_with_a_hint(evals, arguments):
     done = evals(*arguments)
     assert (done.returncode, done.stdout) == (2, "")

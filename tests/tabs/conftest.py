@@ -5,9 +5,11 @@ import threading
 import time
 import warnings
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import gradio as gr
 import pytest
 
 from app import build_app
@@ -18,7 +20,7 @@ from core.messages import Delta, GenerationRequest
 from core.services import Services, make_services
 from core.settings import Settings
 from tabs.chat_page import ChatParts
-from tabs.leaderboard_parts import make_leaderboard
+from tabs.pages import make_pages
 from tests.fakes import generation_of
 
 SECRET = b"0123456789abcdef"
@@ -89,13 +91,21 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
         access=access,
         is_persistent=True,
     )
-    board = make_leaderboard(services, access)
-    app = build_app(parts, board)
-    _, url, _ = app.launch(prevent_thread_lock=True, quiet=True, ssr_mode=False, run_history=False)
-    yield Stage(url, gateway, services, access)
-    app.close()
-    board.panel.runs.close()
+    pages = replace(make_pages(services, access), chat=parts)
+    with served(build_app(pages)) as url:
+        yield Stage(url, gateway, services, access)
+    pages.close()
     services.close()
+
+
+@contextmanager
+def served(app: gr.Blocks, **options: object) -> Iterator[str]:
+    """Serve pages in this process; yield their URL."""
+    _, url, _ = app.launch(
+        prevent_thread_lock=True, quiet=True, ssr_mode=False, run_history=False, **options
+    )
+    yield url
+    app.close()
     with warnings.catch_warnings():
         # Gradio's server thread leaves its event loop to the garbage collector.
         warnings.simplefilter("ignore", ResourceWarning)

@@ -11,10 +11,11 @@ from evals.leaderboard import Board, make_board
 from evals.leaderboard_items import ItemFilter, ItemReader
 from evals.leaderboard_pareto import pareto
 from evals.leaderboard_runs import RunIndex
-from tabs.leaderboard_markup import MAX_SHOWN, LeaderboardPages, clean, clipped
+from tabs.leaderboard_markup import LeaderboardPages
 from tabs.leaderboard_page import chosen_cells, models_of
 from tabs.leaderboard_plots import forest_plot, pareto_plot, unknown_line
 from tabs.leaderboard_view import View, checked, columns_of, page_of, text_of, view_of_link
+from tabs.templates import MAX_SHOWN, clean, clipped
 from tests.evals.leaderboard_home import BEGAN, write_run
 from tests.tabs.conftest import Stage
 

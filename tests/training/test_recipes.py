@@ -295,7 +295,7 @@ def test_evaluation_moves_no_random_number(home: Path, tmp_path: Path) -> None:
 
 
 def test_qlora_is_lora_on_the_weights_that_four_bits_hold(home: Path, tmp_path: Path) -> None:
-    """With an evaluation before: bitsandbytes then repacks weights, and gradients go wrong."""
+    """The rate is low: Adam makes whole steps even of rounding errors."""
     from bitsandbytes.functional import dequantize_4bit
 
     quantised = load_folder("llama", home / "llama", "nf4").model
@@ -307,10 +307,10 @@ def test_qlora_is_lora_on_the_weights_that_four_bits_hold(home: Path, tmp_path: 
             plain.get_submodule(name).weight.copy_(held)
     plain.save_pretrained(home / "four-bit-values")
     load_folder("llama", home / "llama", "fp32").tokenizer.save_pretrained(home / "four-bit-values")
-    settings = {"dropout": 0.0, "eval_every": 1, "max_steps": 4}
+    settings = {"dropout": 0.0, "eval_every": 1, "max_steps": 4, "learning_rate": 1e-3}
     qlora = losses_of(home, tmp_path / "a", method="qlora", **settings)
     lora = losses_of(home, tmp_path / "b", method="lora", model="four-bit-values", **settings)
-    assert qlora == pytest.approx(lora, rel=1e-4)
+    assert qlora == pytest.approx(lora, rel=1e-5)
 
 
 # Other recipes and methods

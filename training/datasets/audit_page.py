@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from html import escape
+from typing import NamedTuple
 
 from training.datasets.audit_report import COUNTS, AuditReport, Shown
 from training.datasets.findings import DEFECTS
@@ -35,6 +36,15 @@ mark{background:#2e7d3233;color:inherit;border-bottom:2px solid #2e7d32}
 .bar{background:#8a1c2b;height:.8rem;min-width:1px}
 .stop{border-left:4px solid #8a1c2b;padding-left:1rem}
 """
+
+
+class Piece(NamedTuple):
+    """Part of an example's text."""
+
+    text: str
+    is_learnt: bool
+    is_beyond: bool
+    """Whether it lies outside the window."""
 
 
 def audit_page(report: AuditReport, title: str) -> str:
@@ -129,18 +139,25 @@ def _findings(report: AuditReport) -> Iterator[str]:
 
 def marked(shown: Shown) -> str:
     """Return the text as HTML: what is learnt marked, what is beyond the window pale."""
+    parts = []
+    for piece in pieces(shown):
+        text = escape(piece.text)
+        if piece.is_learnt:
+            text = f"<mark>{text}</mark>"
+        parts.append(f"<span class=cut>{text}</span>" if piece.is_beyond else text)
+    return "".join(parts)
+
+
+def pieces(shown: Shown) -> Iterator[Piece]:
+    """Yield the text from edge to edge of what is learnt and of the window."""
     cut = len(shown.text) if shown.cut is None else min(shown.cut, len(shown.text))
     edges = {0, cut, len(shown.text)}
     for span in shown.spans:
         edges.update(min(edge, len(shown.text)) for edge in span)
-    parts = []
     ordered = sorted(edges)
     for start, end in zip(ordered, ordered[1:], strict=False):
-        text = escape(shown.text[start:end])
-        if any(a <= start < b for a, b in shown.spans):
-            text = f"<mark>{text}</mark>"
-        parts.append(text if start < cut else f"<span class=cut>{text}</span>")
-    return "".join(parts)
+        is_learnt = any(a <= start < b for a, b in shown.spans)
+        yield Piece(shown.text[start:end], is_learnt, is_beyond=start >= cut)
 
 
 def _row(count: int, name: str, meaning: str) -> str:

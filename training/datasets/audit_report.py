@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from core.messages import JsonValue
 from training.datasets.findings import Finding
@@ -54,6 +55,11 @@ class Shown:
             "tokens": self.tokens,
             "supervised": self.supervised,
         }
+
+    @staticmethod
+    def from_dict(raw: Mapping[str, Any]) -> "Shown":
+        """Read what `to_dict` wrote."""
+        return Shown(**{**raw, "spans": tuple((a, b) for a, b in raw["spans"])})
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,10 +16,12 @@ from pathlib import Path
 
 from core.errors import InputError, StorageError
 from core.messages import JsonObject
+from core.rows.refusals import Refusals
 from training.datasets.example import Example
 from training.datasets.versions import (
     MANIFEST,
     NUMBER,
+    REFUSED,
     ROWS,
     Version,
     check_name,
@@ -59,6 +61,11 @@ class Draft:
     def attach(self, name: str, texts: Iterable[str]) -> None:
         """Put another file beside the rows, a line a text."""
         write_synced(self._scratch / name, "".join(texts))
+
+    def attach_refusals(self, refusals: Refusals) -> None:
+        """Put beside the rows what was refused and why, if anything was."""
+        if refusals.total:
+            self.attach(REFUSED, [json.dumps(refusals.to_dict(), indent=1)])
 
     def commit(self, how: JsonObject, parent: str | None = None) -> Version:
         """Put the version in its place; return the one that is there if it has the same rows."""

@@ -74,6 +74,7 @@ def import_source(home: Path, name: str, source: Source) -> LogsReport:
                 new.add(found)
         if not new.rows:
             raise InputError(f"there is nothing to learn in {source.name}{refusals.first()}")
+        new.attach_refusals(refusals)
         version = new.commit(
             {"command": "from-logs", "source": source.name, "refused": refusals.total}
         )

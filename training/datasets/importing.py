@@ -87,6 +87,7 @@ def import_dataset(home: Path, path: Path, name: str, format: str | None = None)
         if not new.rows:
             reason = intake.refusals.first()
             raise InputError(f"no row of {path.name!r} could be read as {found}{reason}")
+        new.attach_refusals(intake.refusals)
         refused = intake.refusals.total
         version = new.commit(
             {"command": "import", "file": path.name, "format": found, "refused": refused}

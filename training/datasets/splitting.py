@@ -120,6 +120,21 @@ def read_ids(version: Version, part: Part) -> frozenset[str]:
     return frozenset(text.splitlines())
 
 
+def read_split(version: Version) -> Split | None:
+    """Return how a version is split; None: it is not.
+
+    Raises:
+        StorageError: what stands there can't be read.
+    """
+    try:
+        told = json.loads((version.folder / FOLDER / "split.json").read_text(encoding="utf-8"))
+        return Split(**told)
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, TypeError) as error:
+        raise StorageError(f"the split of {version.reference} can't be read: {error}") from error
+
+
 def part_of(version: Version, part: Part) -> Iterator[Example]:
     """Yield the examples of one side of the split, in the order of the rows.
 

@@ -19,7 +19,7 @@ from training.datasets.example import Example, example_of
 
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 NUMBER = re.compile(r"v([1-9][0-9]{0,8})")
-ROWS, MANIFEST = "rows.jsonl", "manifest.json"
+ROWS, MANIFEST, REFUSED = "rows.jsonl", "manifest.json", "refused.json"
 KEYS = ("name", "version", "digest", "parent", "rows", "created_at", "how")
 
 
@@ -148,6 +148,18 @@ def check_digest(version: Version) -> None:
             f"the rows of {version.reference} have changed since they were written: digest "
             f"{digest}, expected {version.digest}; import the dataset again"
         )
+
+
+def refused_rows(version: Version) -> JsonObject:
+    """Return what was refused when the version was made: `refused`, `reasons`, `examples`.
+
+    Empty: nothing was, or the version was made of another one.
+    """
+    try:
+        told = json.loads((version.folder / REFUSED).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return told if isinstance(told, dict) else {}
 
 
 def write_synced(path: Path, text: str) -> None:

@@ -7,6 +7,7 @@ from core.catalog import Precision
 from core.errors import InputError, TrainingError
 from core.providers.weights import Weights, has_cuda, load_folder
 from training.config import Method, TrainConfig
+from training.recipes.causal import check_architecture, check_causal
 
 if TYPE_CHECKING:
     from peft import LoraConfig
@@ -17,9 +18,11 @@ def load_base(config: TrainConfig, folder: Path) -> Weights:
     """Load the base in the precision that the method trains on.
 
     Raises:
-        UnavailableError: the folder is missing, damaged, or no causal language model.
-        InputError: the model reads fewer tokens than `max_length`.
+        UnavailableError: the folder is missing or damaged.
+        InputError: it holds no causal language model, or one that reads fewer tokens than
+            `max_length`.
     """
+    check_architecture(config.model, folder)
     weights = load_folder(config.model, folder, precision_of(config.method))
     reads = getattr(weights.model.config.get_text_config(), "max_position_embeddings", None)
     if reads is not None and config.max_length > reads:
@@ -27,14 +30,16 @@ def load_base(config: TrainConfig, folder: Path) -> Weights:
             f"{config.model!r} reads at most {reads} tokens; max_length is {config.max_length}"
         )
     _keep_trainable(weights.model)
+    check_causal(config.model, weights.model)
     return weights
 
 
 def _keep_trainable(model: "nn.Module") -> None:
     """Forbid bitsandbytes to repack 4-bit weights for inference when the model is evaluated.
 
-    On processors with AVX512-BF16 it does so at the first forward in eval mode, and what it repacks
-    passes on no gradient: training would go on with wrong ones, without an error (0.50.2).
+    On processors with AVX512-BF16 it does so at the first forward in eval mode, for good, and what
+    it repacks passes on no gradient and computes in 16 bits: training would go on with wrong
+    gradients, without an error (0.50.2, `Linear4bit.forward` and `matmul_4bit`).
     """
     for module in model.modules():
         if hasattr(module, "support_avx512bf16_for_cpu"):

@@ -6,7 +6,15 @@ from datetime import UTC, datetime
 from sqlalchemy import Connection, func, insert, select
 
 from core.errors import StorageError
-from core.store.migrations import m001_initial, m002_cached_answers, m003_budgets, m004_jobs
+from core.store.migrations import (
+    m001_initial,
+    m002_cached_answers,
+    m003_budgets,
+    m004_jobs,
+    m005_battles,
+    m006_experiments,
+    m007_jobs_by_home,
+)
 from core.store.tables import schema_version
 
 MIGRATIONS: Mapping[int, Callable[[Connection], None]] = {
@@ -14,6 +22,9 @@ MIGRATIONS: Mapping[int, Callable[[Connection], None]] = {
     2: m002_cached_answers.apply,
     3: m003_budgets.apply,
     4: m004_jobs.apply,
+    5: m005_battles.apply,
+    6: m006_experiments.apply,
+    7: m007_jobs_by_home.apply,
 }
 """By the version that each one leads to, in order."""
 

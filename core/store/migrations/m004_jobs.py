@@ -6,8 +6,8 @@ from core.store.migrations.m001_initial import TYPES
 
 STATEMENTS = (
     """CREATE TABLE jobs (
+        id TEXT NOT NULL PRIMARY KEY,
         home TEXT NOT NULL,
-        id TEXT NOT NULL,
         status TEXT NOT NULL,
         executor TEXT NOT NULL,
         processes INTEGER NOT NULL,
@@ -23,8 +23,7 @@ STATEMENTS = (
         started_at {TIME},
         signalled_at {TIME},
         seen_at {TIME},
-        ended_at {TIME},
-        PRIMARY KEY (home, id)
+        ended_at {TIME}
     )""",
     "CREATE INDEX jobs_by_home ON jobs (home, status, queued_at)",
     """CREATE TABLE adapters (

@@ -6,6 +6,7 @@ import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ from core.errors import StorageError
 from core.messages import Message
 from core.settings import PROJECT
 from core.store import Conversations, Store, open_store, store_secret, tables
-from core.store.migrations import NEWEST
+from core.store.migrations import MIGRATIONS, NEWEST
 
 OPENER = """
 import sys
@@ -84,6 +85,33 @@ def test_the_migrations_build_the_tables_that_the_code_sees(
         tables.metadata.create_all(connection)
     expected = columns(database_url)
     assert migrated == {name: expected[name] for name in tables.metadata.tables}
+
+
+def test_jobs_of_an_older_database_are_kept_and_their_names_become_each_homes_own(
+    database_url: str,
+) -> None:
+    now = datetime(2026, 11, 20, 10, tzinfo=UTC)
+    job = {
+        **dict.fromkeys(("processes", "attempt", "events_from", "failures"), 1),
+        **{"id": "night", "home": "here", "status": "completed", "executor": "local"},
+        **{"created_at": now, "queued_at": now, "error": "the disk was full"},
+    }
+    if database := make_url(database_url).database:
+        Path(database).parent.mkdir(parents=True, exist_ok=True)
+    engine = create_engine(database_url)
+    with engine.begin() as connection:
+        tables.schema_version.create(connection)
+        for number in range(1, 5):
+            MIGRATIONS[number](connection)
+            connection.execute(insert(tables.schema_version).values(version=number, applied_at=now))
+        connection.execute(insert(tables.jobs).values(job))
+    engine.dispose()
+    with closing(open_store(database_url)) as store, store.write() as connection:
+        connection.execute(insert(tables.jobs).values(job | {"home": "there"}))
+        rows = connection.execute(select(tables.jobs).order_by(tables.jobs.c.home)).mappings()
+        here, there = map(dict, rows)
+    assert here == dict.fromkeys(here) | job
+    assert there == here | {"home": "there"}
 
 
 def test_opening_again_changes_nothing(store: Store, database_url: str) -> None:

@@ -39,6 +39,12 @@ MARKS: tuple[tuple[tuple[str, ...], str], ...] = (
     (("question", "answer"), "gsm8k"),
 )
 """Keys that tell a format, the most telling first."""
+SAME_KEYS: Mapping[str, str] = {
+    "hermes": "sharegpt",
+    "xlam": "prompt_completion",
+    "xlam_structured": "prompt_completion",
+}
+"""Formats whose rows look like those of a simpler one."""
 
 
 def reader_of(name: str) -> Callable[[Record], Example]:
@@ -58,7 +64,7 @@ def reader_of(name: str) -> Callable[[Record], Example]:
             return example_of(convert(record))
         except InputError as error:
             seen = detect(record.value)
-            if seen is None or seen in (name, "sharegpt", "prompt_completion"):
+            if seen is None or seen in (name, SAME_KEYS.get(name)):
                 raise
             raise InputError(f"{error} (the row looks like {seen})") from error
 

@@ -1,0 +1,1 @@
+"""Blind battles of two models, votes on them, and what the votes say."""

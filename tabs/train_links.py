@@ -1,0 +1,50 @@
+"""Addresses of the Train tab's steps, and clicks within what they show."""
+
+import json
+from urllib.parse import urlencode
+
+import gradio as gr
+
+from core.errors import InputError
+from tabs.leaderboard_runs import sent
+from tabs.leaderboard_view import text_of
+
+CLICKS = """
+const acts = %s;
+element.addEventListener('click', (event) => {
+  const button = event.target.closest('button[data-act]');
+  if (button && acts.includes(button.dataset.act)) trigger(button.dataset.act, {...button.dataset});
+});
+const follow = () => {
+  const shown = element.querySelector('[data-place]');
+  if (!shown || !shown.offsetParent) return;
+  const theme = new URLSearchParams(location.search).get('__theme');
+  const kept = theme ? '&__theme=' + encodeURIComponent(theme) : '';
+  history.replaceState(history.state, '', shown.dataset.place + kept);
+};
+watch('value', follow);
+new IntersectionObserver(follow).observe(element);
+"""
+"""The address follows the step that is seen, so that a reload opens it again."""
+
+
+def clicks(*acts: str) -> str:
+    """Return the script of a `gr.HTML` whose buttons have `data-act`: each act is an event."""
+    return CLICKS % json.dumps(acts)
+
+
+def place_of(step: str, **names: str) -> str:
+    """Return the address of a step, from `?` on."""
+    return f"?{urlencode({'train': step, **names}, errors='replace')}"
+
+
+def named(event: gr.EventData, what: str) -> str:
+    """Return the name that the browser sent with a click; it has yet to be looked up.
+
+    Raises:
+        InputError: it sent none, or no text.
+    """
+    name = text_of(sent(event).get(what))
+    if not name:
+        raise InputError(f"the event names no {what}")
+    return name
