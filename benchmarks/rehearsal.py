@@ -1,6 +1,6 @@
 """The whole loop on the embedded understudy, by the commands that people use.
 
-`python benchmarks/rehearsal.py [--rows 2000] [--home FOLDER] [--out rehearsal.json]`
+`python benchmarks/rehearsal.py [--rows 1500] [--home FOLDER] [--out rehearsal.json]`
 
 Conversations of the understudy's world, a fifth of them with its bad habits, are imported, audited
 against the tasks, curated, split and trained on with QLoRA; the tasks are evaluated before and
@@ -76,7 +76,7 @@ class Home:
 def main() -> int:
     """Rehearse and print."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rows", type=int, default=2000)
+    parser.add_argument("--rows", type=int, default=1500)
     parser.add_argument("--limit", type=int, help="items of each task instead of all")
     parser.add_argument("--home", type=Path, help="an empty folder, which stays")
     parser.add_argument("--out", type=Path, default=Path("rehearsal.json"))

@@ -127,9 +127,8 @@ def _losses(answers: Answers) -> list[Figure]:
     goals: Mapping[str, Goal | None] = {"trl": ("at most", 1.0), TRL32: None}
     for kind in (kind for kind in answers if kind in goals):
         other = _median(answers[kind], "eval_loss")
-        away = 100 * abs(own - other) / other
-        what = f"its distance from {kind}'s"
-        found.append(Figure(what, away, "%", goals[kind]))
+        above = 100 * (own - other) / other
+        found.append(Figure(f"ours above {kind}'s; below 0: lower", above, "%", goals[kind]))
     return found
 
 

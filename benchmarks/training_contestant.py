@@ -97,7 +97,7 @@ def ours(weights: Any, course: Course, clock: Clock, _kind: str) -> Any:
 
     hooks = Hooks(report=report, stops=lambda: False)
     plain = Course(course.config, course.rows)
-    trainer = build_trainer(weights, plain, Path("/tmp/none"), hooks).trainer
+    trainer = build_trainer(weights, plain, scratch(course), hooks).trainer
     trainer.train()
     return trainer.model
 
@@ -145,7 +145,7 @@ def trl(weights: Any, course: Course, clock: Clock, kind: str) -> Any:
     }
     plain = {"bf16": False, "gradient_checkpointing": False} if kind == "trl32" else {}
     arguments = SFTConfig(
-        output_dir="/tmp/none",
+        output_dir=str(scratch(course)),
         max_steps=course.total,
         per_device_train_batch_size=BATCH,
         learning_rate=course.config.learning_rate,
@@ -183,6 +183,11 @@ def eval_loss(model: Any, rows: list[Row]) -> float:
         total += float(model(input_ids=tokens, labels=labels).loss) * row.answer.supervised
         count += row.answer.supervised
     return total / count
+
+
+def scratch(course: Course) -> Path:
+    """Return where a trainer may write; it goes with the rows."""
+    return Path(course.config.dataset).parent / "trainer"
 
 
 def most_memory() -> int:

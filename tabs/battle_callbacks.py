@@ -49,7 +49,7 @@ class BattleCallbacks:
         visitor = caller_of(self._parts.access, request).visitor
         found = arena.opened(visitor) if visitor else None
         if found is None:
-            return page | self._screen.idle()
+            return page
         state = BattleState(battle=found.id)
         page |= self._screen.begun(state, found.prompt)
         return page | self._screen.complete(found.answer_a, found.answer_b)

@@ -1,5 +1,6 @@
 """What the tabs work with, made from the parts of a running Understudy."""
 
+import os
 from dataclasses import dataclass
 
 from starlette.routing import BaseRoute
@@ -10,6 +11,7 @@ from tabs.chat_page import ChatParts
 from tabs.compare_parts import CompareParts, make_compare
 from tabs.leaderboard_page import LeaderboardParts
 from tabs.leaderboard_parts import make_leaderboard
+from tabs.look import UNCOUNTED
 from tabs.train_parts import TrainParts, make_train
 from tabs.train_version_download import download_route
 
@@ -35,11 +37,12 @@ class Pages:
 
 
 def make_pages(services: Services, access: Access) -> Pages:
-    """Return the parts; no run folder is read yet.
+    """Return the parts; no run folder is read yet. Gradio is told not to count (`UNCOUNTED`).
 
     Raises:
         StorageError: the home can't be written.
     """
+    os.environ.setdefault(*UNCOUNTED)
     board = make_leaderboard(services, access)
     return Pages(
         access=access,

@@ -24,10 +24,10 @@ NOTE = (
 )
 PLACE = """
 (dataset) => {
-  const theme = new URLSearchParams(location.search).get('__theme');
+  const before = new URLSearchParams(location.search);
   const place = new URLSearchParams({train: '%s'});
-  if (dataset) place.set('dataset', dataset);
-  if (theme) place.set('__theme', theme);
+  const kept = {dataset: dataset || before.get('dataset'), __theme: before.get('__theme')};
+  for (const [name, value] of Object.entries(kept)) if (value) place.set(name, value);
   history.replaceState(history.state, '', '?' + place);
 }
 """

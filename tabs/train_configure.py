@@ -144,8 +144,10 @@ def _wire(callbacks: ConfigureCallbacks, following: gr.Button) -> None:
         handler(callbacks.on_dataset), None, form.entries["dataset"], **QUIET,
         api_name="train_offer",
     )  # fmt: skip
+    # Text that is pasted or filled in makes no `input` event, but the field is left some time.
+    left = [widget.blur for widget in form.entries.values() if isinstance(widget, gr.Textbox)]
     gr.on(
-        [widget.input for widget in form.entries.values()], handler(callbacks.on_change),
+        [*(widget.input for widget in form.entries.values()), *left], handler(callbacks.on_change),
         form.widgets(), told, **QUIET, trigger_mode="always_last", api_name="train_configure",
     )  # fmt: skip
     form.preset.input(

@@ -131,11 +131,11 @@ class ReviewCallbacks:
         self, dataset: str, view: ReviewView, by: str, defect: str, request: gr.Request
     ) -> Update:
         """Show the rows of another kind."""
+        review = self._open(dataset, request)
         who, what = one_of(by, get_args(By), "rows"), text_of(defect)
         if what and what not in DEFECTS:
             raise InputError(f"no finding named {what[:40]!r}")
-        view = replace(view, by=who, defect=what, page=1, row="")
-        return self._shown(self._open(dataset, request), view)
+        return self._shown(review, replace(view, by=who, defect=what, page=1, row=""))
 
     def on_pick(
         self, dataset: str, view: ReviewView, event: gr.EventData, request: gr.Request
@@ -149,8 +149,8 @@ class ReviewCallbacks:
         self, dataset: str, view: ReviewView, event: gr.EventData, request: gr.Request
     ) -> Update:
         """Show another page of the queue."""
-        page = _number(event, "page", 1_000_000)
-        return self._shown(self._open(dataset, request), replace(view, page=max(1, page)))
+        review = self._open(dataset, request)
+        return self._shown(review, replace(view, page=max(1, _number(event, "page", 1_000_000))))
 
     def on_decide(self, action: Action) -> Callable[..., Update]:
         """Return what keeps, drops or rewrites the row that is looked at, and goes to the next."""

@@ -187,7 +187,8 @@ def _wire(callbacks: EstimateCallbacks) -> None:
     at, form = [place.config, w.price], callbacks.form.widgets()
     shown = [w.work, w.found, w.timer, w.go, w.start]
     gr.on(
-        [place.config.change, w.price.input], handler(callbacks.on_config), at, shown, **QUIET,
+        [place.config.change, w.price.input, w.price.blur],
+        handler(callbacks.on_config), at, shown, **QUIET,
         trigger_mode="always_last", api_name="train_estimated",
     )  # fmt: skip
     w.go.click(

@@ -54,7 +54,7 @@ def lay_out_result() -> ResultWidgets:
     """Lay out the step's widgets inside the current `gr.Blocks`."""
     none = gr.Markdown("Choose a run in the step before.", elem_id="train-result-none")
     with gr.Column(visible=False, elem_id="train-result") as found:
-        told = gr.HTML("", elem_id="train-result-told", js_on_load=clicks())
+        told = gr.HTML("", elem_id="train-result-told", js_on_load=clicks("version"))
         loss = gr.Plot(show_label=False, elem_id="train-result-loss", visible=False)
         with gr.Column(visible=False, elem_id="train-evaluation") as panel:
             gr.Markdown("### Base against trained, on the same items")
@@ -101,6 +101,11 @@ class ResultCallbacks:
         if not self._parts.is_admin(request):
             return {self._widgets.timer: gr.Timer(active=False)}
         return self._shown(run, seen)
+
+    def on_version(self, request: gr.Request) -> gr.Tabs:
+        """Go on to the version that the run has made."""
+        self._parts.require_admin(request)
+        return gr.Tabs(selected="version")
 
     def on_evaluate(
         self, run: str, seen: Seen, task: str, limit: str, request: gr.Request
@@ -159,6 +164,9 @@ def _wire(callbacks: ResultCallbacks, place: TrainPlace, w: ResultWidgets) -> No
         handler(callbacks.on_tick), shown, changed, **QUIET, trigger_mode="once",
         api_name="train_result_progress",
     )  # fmt: skip
+    w.told.version(
+        handler(callbacks.on_version), None, place.steps, **QUIET, api_name="train_see_version"
+    )
     w.start.click(
         handler(callbacks.on_evaluate), [*shown, w.task, w.limit], changed, **QUIET,
         api_name="train_evaluate",

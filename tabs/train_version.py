@@ -1,6 +1,7 @@
 """The step Version of the Train tab: what was learnt, under a name, ready to be used elsewhere."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import gradio as gr
 from gradio.blocks import Block
@@ -61,41 +62,49 @@ def lay_out_version() -> VersionWidgets:
             register = gr.Button("Register this run's adapter", visible=False, size="sm")
         with gr.Column(visible=False, elem_id="train-version-chosen") as found:
             told = gr.HTML("", elem_id="train-version-told", js_on_load=clicks())
-            gr.Markdown("### Take it elsewhere")
-            with gr.Row(elem_id="train-export-controls"):
-                kind = gr.Dropdown(
-                    [(name, key) for key, name in KIND_NAMES.items()], value="adapter",
-                    label="Export", elem_id="train-export-kind", min_width=220,
-                )  # fmt: skip
-                quantisation = gr.Dropdown(
-                    list(QUANTISATIONS), value="F16", label="Matrices", visible=False,
-                    elem_id="train-export-quantisation", min_width=110,
-                )  # fmt: skip
-                make = gr.Button(
-                    "Make the files", variant="primary", elem_id="train-export-go", min_width=140
-                )
-            with gr.Row(elem_id="train-push-controls"):
-                repository = gr.Textbox(
-                    label="Repository on the Hub", placeholder="OWNER/NAME", max_lines=1,
-                    max_length=200, elem_id="train-push-to", min_width=220,
-                )  # fmt: skip
-                push = gr.Button("Make and push", elem_id="train-push-go", min_width=140)
+            controls = _export_controls()
             exported = gr.HTML("", elem_id="train-exports", js_on_load=clicks("stop"))
     return VersionWidgets(
         listed=listed,
         register=register,
         found=found,
         told=told,
-        kind=kind,
-        quantisation=quantisation,
-        make=make,
-        repository=repository,
-        push=push,
+        **controls,
         exported=exported,
         timer=gr.Timer(IDLE_S, active=False),
         version=gr.State(""),
         seen=gr.State(Seen()),
     )
+
+
+def _export_controls() -> dict[str, Any]:
+    """Lay out what an export is asked for with; the names are those of `VersionWidgets`."""
+    gr.Markdown("### Take it elsewhere")
+    with gr.Row(elem_id="train-export-controls"):
+        kind = gr.Dropdown(
+            [(name, key) for key, name in KIND_NAMES.items()], value="adapter",
+            label="Export", elem_id="train-export-kind", min_width=220,
+        )  # fmt: skip
+        quantisation = gr.Dropdown(
+            list(QUANTISATIONS), value="F16", label="Matrices", visible=False,
+            elem_id="train-export-quantisation", min_width=110,
+        )  # fmt: skip
+        make = gr.Button(
+            "Make the files", variant="primary", elem_id="train-export-go", min_width=140
+        )
+    with gr.Row(elem_id="train-push-controls"):
+        repository = gr.Textbox(
+            label="Repository on the Hub", placeholder="OWNER/NAME", max_lines=1,
+            max_length=200, elem_id="train-push-to", min_width=220,
+        )  # fmt: skip
+        push = gr.Button("Make and push", elem_id="train-push-go", min_width=140)
+    return {
+        "kind": kind,
+        "quantisation": quantisation,
+        "make": make,
+        "repository": repository,
+        "push": push,
+    }
 
 
 class VersionCallbacks:
@@ -137,7 +146,7 @@ class VersionCallbacks:
     def on_register(self, run: str, seen: Seen, request: gr.Request) -> Update:
         """Make the chosen run's adapter a version."""
         self._parts.require_admin(request)
-        stored = self._screen.registry.register(self._parts.jobs.show(run).job.id)
+        stored = self._screen.registry.register(self._parts.jobs.show(text_of(run)).job.id)
         return self._shown(stored.name, run, seen)
 
     def on_kind(self, kind: str, request: gr.Request) -> Update:

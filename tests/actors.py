@@ -3,7 +3,8 @@
 import json
 import time
 from collections.abc import Generator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 from core.catalog import AdapterEntry, Catalog, ModelEntry, Price, Target
 from core.chats import Chats
@@ -30,8 +31,10 @@ HOSTILE = (
     "<img src=x onerror=\"document.title='owned'\"> <script>document.title='owned'</script> "
     "![x](http://example.invalid/x.png) `<b>`"
 )
-SHORT, LONG = 12, 120
-"""Words of an answer; of one to a prompt with "long" in it."""
+SHORT, ENDLESS = 12, 2000
+"""Words of an answer; of one to a prompt with "endless" in it."""
+GATE = "gate"
+"""File in the home that answers to prompts with this word wait for."""
 CAST: Mapping[str, ModelEntry] = {
     NORTH: ModelEntry(
         provider="endpoint", context=8192, base_url=f"http://{HOST}/v1", served_model=SERVED,
@@ -41,8 +44,11 @@ CAST: Mapping[str, ModelEntry] = {
 }  # fmt: skip
 
 
+@dataclass(frozen=True)
 class Actors:
     """Answers as its script says; prompts with "fail" break `umbra-wick`, with its name in it."""
+
+    home: Path
 
     def close(self) -> None:
         """Hold nothing that must be freed."""
@@ -64,7 +70,9 @@ class Actors:
                 break
             said.append(word)
             yield word
-            time.sleep(PAUSES_S[name])
+            time.sleep(0.05 if "endless" in prompt else PAUSES_S[name])
+            while GATE in prompt and not (self.home / GATE).exists() and not call.cancel.is_set():
+                time.sleep(0.02)
             if "fail" in prompt and name != NORTH:
                 raise GenerationError(f"{name} with {WEIGHTS} on {HOST} broke")
         took = time.monotonic() - began
@@ -86,9 +94,10 @@ def script(name: str, prompt: str) -> list[str]:
         return ["The same answer."]
     if "who" in prompt:
         return [f"I am {name}, at your service."]
-    many = LONG if "long" in prompt else SHORT
+    if "endless" in prompt:
+        return [f"{WORDS[name]}{n} " for n in range(ENDLESS)]
     about = prompt.split()[0].lower()
-    return [f"{WORDS[name]}{n}-{about} " for n in range(many)]
+    return [f"{WORDS[name]}{n}-{about} " for n in range(SHORT)]
 
 
 def with_actors(services: Services) -> Services:
@@ -99,7 +108,7 @@ def with_actors(services: Services) -> Services:
         services.catalog, models=CAST, adapters={SOUTH: {"nightfall": folder}}, chains={},
         ensembles={}, default_model=NORTH, limits=limits, missing={},
     )  # fmt: skip
-    actors = Actors()
+    actors = Actors(services.settings.home)
     traffic = replace(
         services.gateway.traffic, catalog=catalog, providers={"local": actors, "endpoint": actors}
     )

@@ -72,12 +72,14 @@ class Saving:
 
     def failure(self, step: int, error: Exception) -> str:
         """Say why a save failed, and what to do."""
+        free = shutil.disk_usage(self._folder.parent).free
         reason = error.strerror if isinstance(error, OSError) else str(error).splitlines()[0]
-        free_mb = shutil.disk_usage(self._folder.parent).free / 1e6
+        if not isinstance(error, OSError) and free < self._size_bytes:
+            reason = os.strerror(errno.ENOSPC)  # PyTorch says at which line of its own it failed.
         needs = f" of about {self._size_bytes / 1e6:.0f} MB" if self._size_bytes else ""
         return (
             f"the checkpoint of step {step}{needs} can't be written to {str(self._folder)!r} "
-            f"({free_mb:.0f} MB free): {reason}; the one before it is untouched: "
+            f"({free / 1e6:.0f} MB free): {reason}; the one before it is untouched: "
             "make room and resume"
         )
 

@@ -142,7 +142,7 @@ def start_process(folder: Path, settings: Settings) -> "subprocess.Popen[bytes]"
         "UNDERSTUDY_DATABASE_URL": settings.database_url,
     }
     with (folder / LOG).open("ab") as log:
-        return subprocess.Popen(
+        process = subprocess.Popen(
             [sys.executable, "-m", MODULE, str(folder)],
             cwd=PROJECT,
             env=environment,
@@ -151,6 +151,9 @@ def start_process(folder: Path, settings: Settings) -> "subprocess.Popen[bytes]"
             stderr=log,
             start_new_session=True,
         )
+    # The system keeps what ended until its parent has asked.
+    threading.Thread(target=process.wait, daemon=True).start()
+    return process
 
 
 def _processes(folder: Path) -> Iterator[psutil.Process]:

@@ -52,7 +52,7 @@ class RunFacts:
     resumed_from: str | None = None
     """Checkpoint that the newest attempt went on from."""
     warnings: tuple[str, ...] = ()
-    """What the workers warned of, the newest last; no more than a few."""
+    """What the workers warned of, each once, the newest last; no more than a few."""
     size: int = 0
     """Bytes of `events.jsonl`."""
 
@@ -107,7 +107,8 @@ def _with(facts: RunFacts, event: Event) -> RunFacts:
     elif kind == "eval":
         known["eval_loss"] = _number(event.get("loss"))
     elif kind == "warning":
-        known["warnings"] = (*facts.warnings, warning_text(event))[-WARNINGS:]
+        text = warning_text(event)
+        known["warnings"] = (*(w for w in facts.warnings if w != text), text)[-WARNINGS:]
     elif kind in ("completed", "stopped", "failed"):
         known["ending"] = Ending(kind, event.get("error"), event.get("is_final") is True)
     return replace(facts, **known)

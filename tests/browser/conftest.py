@@ -90,7 +90,7 @@ def visit(browser: Browser) -> Iterator[Callable[..., Page]]:
     """Open pages as new visitors; fail on a script's error and on a request to another host."""
     contexts, problems = [], []
 
-    def open_page(url: str, width: int = 1280, height: int = 800) -> Page:
+    def open_page(url: str, width: int = 1280, height: int = 800, awaited: str = "") -> Page:
         context = browser.new_context(viewport={"width": width, "height": height})
         contexts.append(context)
         page = context.new_page()
@@ -106,7 +106,10 @@ def visit(browser: Browser) -> Iterator[Callable[..., Page]]:
             ),
         )
         page.goto(url)
-        page.get_by_role("textbox", name="Message").wait_for()
+        # Whoever leaves a page that is still loading may be called back: Gradio takes what was
+        # broken off for a lost server, and loads the page again once it answers.
+        prompt = page.get_by_role("textbox", name="Message")
+        (page.locator(awaited).first if awaited else prompt).wait_for()
         return page
 
     yield open_page

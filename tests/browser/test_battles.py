@@ -8,7 +8,7 @@ from playwright.sync_api import Locator, Page, expect
 from core.settings import Settings
 from core.store import Store, open_store
 from core.store.battles import Battles
-from tests.actors import NORTH, SECRETS, SOUTH, WEST
+from tests.actors import GATE, NORTH, SECRETS, SOUTH, WEST
 from tests.browser.conftest import ANSWER_MS, Server
 from tests.browser.recorder import Recorder
 from tests.http_voter import HttpVoter, RefusedError
@@ -43,6 +43,11 @@ def store(arena: Server, home: Path) -> Iterator[Store]:
 def open_section(visit: Visit, url: str, section: str, *size: int) -> Page:
     """Open a section of Compare as a new visitor."""
     page = visit(url, *size)
+    return choose_section(page, section)
+
+
+def choose_section(page: Page, section: str) -> Page:
+    """Go to a section of a page that shows the Chat tab."""
     page.get_by_role("tab", name="Compare").click()
     page.get_by_role("tab", name=section).click()
     return page
@@ -67,7 +72,6 @@ def vote(page: Page, button: str) -> None:
 
 def counted(page: Page) -> int:
     """Return how many votes the ratings are of."""
-    page.get_by_role("tab", name="Battle").click()
     page.get_by_role("tab", name="Ratings").click()
     expect(page.locator("#ratings-table")).to_contain_text(re.compile("counted|Nobody"))
     shown = page.locator(".rt-summary strong")
@@ -82,16 +86,17 @@ def newest(store: Store, prompt: str) -> str:
 
 
 def test_two_visitors_battle_at_once_and_neither_sees_the_other(
-    arena: Server, visit: Visit, store: Store
+    arena: Server, visit: Visit, store: Store, home: Path
 ) -> None:
     one, two = (open_section(visit, arena.url, "Battle") for _ in range(2))
     before = counted(one)
     one.get_by_role("tab", name="Battle").click()
-    fight(one, "apple and a long answer")
-    fight(two, "pear and a long answer")
-    expect(answers(one).first).to_contain_text("0-apple")
-    expect(answers(two).first).to_contain_text("0-pear")
+    for page, fruit in ((one, "apple"), (two, "pear")):
+        fight(page, f"{fruit} before the gate opens")
+        expect(answers(page).first).to_contain_text(f"0-{fruit}")
+        expect(page.locator("#battle-votes button:disabled")).to_have_count(4)
     foreign, stranger = newest(store, "apple"), newest(store, "pear")
+    (home / GATE).touch()
     expect(one.locator("#vote-a")).to_be_enabled()
     expect(two.locator("#vote-a")).to_be_enabled()
 
@@ -112,7 +117,8 @@ def test_two_visitors_battle_at_once_and_neither_sees_the_other(
     for page, mine, other in ((one, "apple", "pear"), (two, "pear", "apple")):
         expect(page.locator("#battle")).to_contain_text(f"0-{mine}")
         expect(page.locator("#battle")).not_to_contain_text(other)
-        assert counted(page) == before + 2
+        page.get_by_role("tab", name="Ratings").click()
+        expect(page.locator(".rt-summary strong")).to_have_text(str(before + 2))
     stored = Battles(store).get(foreign).vote
     assert stored is not None
     assert (stored.outcome, stored.reasons) == ("model_a", ("clear",))
@@ -161,6 +167,7 @@ def test_a_battle_survives_a_reload_and_ends_with_stop(arena: Server, visit: Vis
     fight(page, "hostile prompt")
     expect(page.locator("#vote-a")).to_be_enabled()
     page.reload()
+    choose_section(page, "Battle")
     expect(page.locator("#battle-asked")).to_contain_text("hostile prompt")
     expect(answers(page).first).to_contain_text("<script>document.title='owned'</script>")
     assert page.locator("#battle img, #battle script").count() == 0
@@ -174,12 +181,13 @@ def test_a_battle_survives_a_reload_and_ends_with_stop(arena: Server, visit: Vis
     page.locator("#battle-save").click()
     expect(page.locator("#battle-status")).to_contain_text("stored")
 
-    fight(page, "a long one")
-    expect(answers(page).first).to_contain_text("0-a")
+    fight(page, "an endless one")
+    expect(answers(page).first).to_contain_text("1 ")
     page.get_by_role("button", name="Stop", exact=True).last.click()
     expect(page.locator("#battle-status")).to_contain_text("Stopped")
     expect(page.locator("#vote-a")).to_be_disabled()
     page.reload()
+    choose_section(page, "Battle")
     expect(page.locator("#battle-status")).to_contain_text("Write a prompt")
     expect(page.locator("#battle-sides")).to_be_hidden()
 

@@ -23,6 +23,7 @@ from training.registry import Registry
 pytestmark = pytest.mark.browser
 expect.set_options(timeout=ANSWER_MS)
 Visit = Callable[..., Page]
+OVERFLOW = "document.documentElement.scrollWidth - innerWidth"
 HOSTILE = "<img src=x onerror=\"document.title='owned'\"><script>document.title='owned'</script>"
 
 
@@ -54,7 +55,7 @@ def stage(
         Registry(store, folder).register("done")
         home.jobs.rows.add(completed_job(home.jobs.rows.home))
         night = begun_run(folder, load_catalog(settings), "night")
-        script = {"steps": 100_000, "step_s": 0.03}
+        script = {"steps": 100_000, "step_s": 0.1}
         (night / "script.json").write_text(json.dumps(script), encoding="utf-8")
         (night / "log.txt").write_text(f"{HOSTILE}\n", encoding="utf-8")
         server = Server(folder, "tests/browser/training_app.py")
@@ -70,16 +71,14 @@ def completed_job(home: str) -> Job:
     return Job(id="done", home=home, **facts, **times)
 
 
-def opened(stage: Stage, visit: Visit, address: str, width: int = 1280) -> Page:
+def opened(visit: Visit, address: str, width: int = 1280) -> Page:
     """Open a step of the Train tab as another browser."""
-    page = visit(stage.server.url, width)
-    page.goto(address)
-    return page
+    return visit(address, width, 844, awaited="#train .rn-told")
 
 
 def told(page: Page) -> Locator:
     """Return what the page says of the chosen run."""
-    return page.locator("#train-run-told")
+    return page.locator("#train-run-told .rn-told")
 
 
 def act(page: Page, name: str) -> None:
@@ -100,11 +99,12 @@ def test_a_run_outlives_the_app_and_every_browser_shows_the_same(
     stage: Stage, visit: Visit
 ) -> None:
     stage.home.jobs.submit("night")
-    expect_running(opened(stage, visit, stage.address("run")))
+    page = opened(visit, stage.address("run"))
+    expect_running(page)
     stage.server.kill()
     assert stage.home.workers("night")
     stage.server.start()
-    page = opened(stage, visit, stage.address("run"))
+    page = opened(visit, stage.address("run"))
     expect_running(page)
     assert stage.home.jobs.rows.get("night").attempt == 1
 
@@ -113,12 +113,12 @@ def test_a_run_outlives_the_app_and_every_browser_shows_the_same(
     saved = stage.home.jobs.show("night").facts
     assert saved.step == saved.committed
     expect(page).to_have_url(re.compile("train=run&run=night"))
-    other = opened(stage, visit, page.url)
+    other = opened(visit, page.url)
     page.reload()
     for each in (page, other):
         expect(told(each)).to_contain_text("stopped")
     assert told(page).inner_text() == told(other).inner_text()
-    listed = [each.locator("#train-run-list").inner_text() for each in (page, other)]
+    listed = [each.locator(".rn-runs").inner_text() for each in (page, other)]
     assert listed[0] == listed[1]
 
     act(page, "Resume")
@@ -132,20 +132,20 @@ def test_a_run_outlives_the_app_and_every_browser_shows_the_same(
 def test_from_a_completed_run_to_its_result_its_version_and_chat(
     stage: Stage, visit: Visit, tmp_path: Path
 ) -> None:
-    page = opened(stage, visit, stage.address("run", run="done"))
+    page = opened(visit, stage.address("run", run="done"))
     act(page, "See the result")
-    expect(page.locator("#train-result-told")).to_contain_text("tiny@tiny-sft-v1")
+    result = page.locator("#train-result-told")
+    expect(result).to_contain_text("tiny@tiny-sft-v1")
     expect(page).to_have_url(re.compile("train=result&run=done"))
     expect(page.get_by_role("button", name="Evaluate both")).to_be_visible()
-    page.get_by_role("tab", name="Version").first.click()
+    result.get_by_role("button", name="See the version").click()
     version = page.locator("#train-version-told")
     expect(version).to_contain_text("sha256:")
     expect(page).to_have_url(re.compile("train=version&version=tiny-sft-v1"))
 
     page.get_by_role("button", name="Make the files").click()
-    link = page.locator("#train-exports").get_by_role("link", name="Download")
     with page.expect_download() as download:
-        link.click()
+        page.locator("#train-exports").get_by_role("link", name="Download").click()
     download.value.save_as(tmp_path / "export.zip")
     assert (tmp_path / "export.zip").read_bytes()[:2] == b"PK"
     page.locator("#train-push-to input").fill("me/mine")
@@ -156,13 +156,10 @@ def test_from_a_completed_run_to_its_result_its_version_and_chat(
     expect(page.locator("#model input")).to_have_value("tiny@tiny-sft-v1")
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
-def test_on_a_phone_no_step_is_wider_than_the_page(stage: Stage, visit: Visit, theme: str) -> None:
-    page = visit(stage.server.url, 390, 844)
-    for step, place in (
-        ("run", "#train-run-told"), ("result", "#train-result-told"),
-        ("version", "#train-version-told"),
-    ):  # fmt: skip
-        page.goto(stage.address(step, run="done", __theme=theme))
-        expect(page.locator(place)).to_contain_text("done")
-        assert page.evaluate("document.documentElement.scrollWidth - innerWidth") == 0
+def test_on_a_phone_no_step_is_wider_than_the_page(stage: Stage, visit: Visit) -> None:
+    page = opened(visit, stage.address("run", run="done", __theme="dark"), 390)
+    for button, place in (("See the result", "result"), ("See the version", "version")):
+        assert page.evaluate(OVERFLOW) == 0
+        page.get_by_role("button", name=button).click()
+        expect(page.locator(f"#train-{place}-told .rn-told")).to_be_visible()
+    assert page.evaluate(OVERFLOW) == 0

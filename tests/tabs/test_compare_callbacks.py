@@ -71,8 +71,12 @@ class Page:
     def __init__(self, parts, widgets, callbacks, tabs):
         self.parts, self.w, self.callbacks, self.tabs = parts, widgets, callbacks, tabs
 
-    def open(self, query="", headers=()):
-        self.request = request_of(self.parts.access, query)
+    def another(self):
+        return Page(self.parts, self.w, self.callbacks, self.tabs)
+
+    def open(self, query="", cookie=None):
+        self.cookie = cookie or self.parts.access.visitor_cookie(False).split(";")[0]
+        self.request = request_of(self.cookie, query)
         self.values = {widget: widget.value for widget in self.w.asked() | {self.w.task}}
         self.shown = {}
         self.show(self.callbacks.on_load(self.request))
@@ -115,8 +119,7 @@ def texts(entries):
     return [entry["content"].strip() for entry in entries if "metadata" not in entry]
 
 
-def request_of(access, query=""):
-    cookie = access.visitor_cookie(False).split(";")[0]
+def request_of(cookie, query):
     scope = {
         "type": "http",
         "headers": [(b"cookie", cookie.encode())],
@@ -180,6 +183,33 @@ def test_while_answers_are_written_another_question_is_refused(page):
             page.send("me too")
     page.send("and now?")
     assert page.talk(0)[0] == "and now?"
+
+
+def test_two_visitors_compare_at_once_and_share_nothing(page):
+    one, other = page.open().models(NORTH, SOUTH), page.another().open().models(SOUTH, NORTH)
+    one.values[one.w.prompt] = "a long one of mine"
+    with closing(one.callbacks.on_send(one.values, one.request)) as updates:
+        one.show(next(updates))
+        other.send("who comes?")
+        assert "mine" not in str(other.shown)
+        assert other.talk(0)[0] == "who comes?"
+        one.callbacks.on_stop(one.values[one.w.state])
+        one.follow(updates)
+    assert one.talk(0)[0] == "a long one of mine"
+    assert "who comes?" not in str(one.shown)
+
+
+def test_a_visitor_has_no_more_places_at_once_than_anywhere_else(page):
+    one = page.open().models(SOUTH, SOUTH, SOUTH, SOUTH)
+    second = page.another().open(cookie=one.cookie).models(NORTH, SOUTH)
+    one.values[one.w.prompt] = "a long one"
+    with closing(one.callbacks.on_send(one.values, one.request)) as updates:
+        for update in updates:
+            one.show(update)
+            if all("0-" in str(one.shown[side.chatbot]) for side in one.w.sides):
+                break
+        second.send("me too")
+    assert str(second.shown).count("No answer: too many requests at once") == 2
 
 
 def test_leaving_the_page_ends_the_generations(page):

@@ -1,7 +1,6 @@
 """The step Data: roles, hostile files, and the way from a file to a curated version."""
 
 import gc
-import os
 import warnings
 from collections.abc import Iterator
 from contextlib import closing
@@ -49,12 +48,10 @@ def parts(tmp_path_factory: pytest.TempPathFactory, tiny_folder: Path) -> Iterat
     """A home with nothing in it but a tiny model."""
     home = tmp_path_factory.mktemp("data")
     write_catalog(home, tiny_folder)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("UNDERSTUDY_HOME", str(home))
-        with closing(make_services(Settings.from_env(os.environ))) as services:
-            pages, made = make_parts(services)
-            yield made
-            pages.close()
+    with closing(make_services(Settings.from_env({"UNDERSTUDY_HOME": str(home)}))) as services:
+        pages, made = make_parts(services)
+        yield made
+        pages.close()
 
 
 @pytest.fixture(scope="module")
@@ -135,8 +132,10 @@ def test_an_address_opens_the_dataset_it_names(page: Page, imported: str) -> Non
     with pytest.warns(UserWarning, match="no dataset"):
         shown = page.audit.on_load(request(query="dataset=../../etc@v1"))
     assert shown[page.place.dataset] == imported
-    for params, step in (({"dataset": imported}, "data"), ({"run": "x"}, "run"),
-                         ({"train": "estimate"}, "estimate"), ({"train": "<b>"}, "data")):  # fmt: skip
+    for params, step in (
+        ({"dataset": imported}, "data"), ({"run": "x"}, "run"), ({"train": "<b>"}, "data"),
+        ({"train": "estimate", "dataset": imported}, "estimate"),
+    ):  # fmt: skip
         assert opened(params, page.place)[page.place.steps].selected == step
     assert opened({"leaderboard": "all"}, page.place) == {}
 
@@ -156,10 +155,10 @@ def test_a_file_is_shown_before_it_is_imported(page: Page, tmp_path: Path) -> No
     [
         ("a.jsonl", b"\xff\xfe{\x00", "UTF-16"),
         ("a.jsonl", b'{"id": "\xff"}\n', "not UTF-8"),
-        ("a.csv", b"instruction,output\nwho,\n", "no row"),
+        ("a.csv", b"instruction,output\nwho,\n", "No row"),
         ("a.parquet", b"PAR1nothing", "Parquet"),
         ("a.json", b'{"question": [[]], "function": []}', "evaluation"),
-        ("a.jsonl", b"", "no row"),
+        ("a.jsonl", b"", "holds no row"),
         ("a.exe", b"MZ", "ends with one of"),
     ],
 )
@@ -181,15 +180,15 @@ def test_a_file_too_large_and_names_that_are_none_are_refused(page: Page, tmp_pa
     small = write_file(tmp_path / "small.jsonl", ROWS)
     for sent, words in (
         (page.file(large), "python -m training data import"),
-        (page.file(None), "choose a file"),
-        (page.file({"path": "/etc/passwd"}), "choose a file"),
-        (page.file(small, name="../x"), "can&#39;t be a dataset"),
-        (page.file(small, name="x", format="pickle"), "no format named"),
-        (page.file(small) | {page.b.source: "the moon"}, "source must be one of"),
+        (page.file(None), "Choose a file first"),
+        (page.file(None) | {page.b.file: {"path": "/etc/passwd"}}, "Choose a file first"),
+        (page.file(small, name="../x"), "can't be a dataset"),
+        (page.file(small, name="x", format="pickle"), "No format named"),
+        (page.file(small) | {page.b.source: "the moon"}, "Source must be one of"),
         (page.file(small) | {page.b.source: "Likes and corrections"}, "nothing to learn"),
     ):
         told = str(page.bring.on_import(sent, request())[page.b.report]["value"])
-        assert words.replace("&#39;", "'") in told.replace("&#39;", "'"), told
+        assert words in told
 
 
 def test_the_page_tells_what_was_refused_after_a_restart_too(
@@ -232,7 +231,13 @@ def test_an_audit_shows_what_it_found_and_nothing_comes_to_life(
     ],
 )
 def test_an_audit_of_what_is_not_there_is_refused(
-    page: Page, parts: TrainParts, imported: str, dataset: str, model: Any, window: str, against: Any
+    page: Page,
+    parts: TrainParts,
+    imported: str,
+    dataset: str,
+    model: Any,
+    window: str,
+    against: Any,
 ) -> None:
     before = sorted((parts.home / "errands").glob("*"))
     with pytest.raises((InputError, NotFoundError)):
@@ -247,9 +252,9 @@ def test_an_audit_that_fails_says_why(page: Page, parts: TrainParts, imported: s
     assert "gone@v1" in errand.error
 
 
-def test_a_person_decides_row_by_row_and_curating_does_it(
-    page: Page, parts: TrainParts, imported: str, audited: dict[Any, Any]
-) -> None:
+@pytest.fixture(scope="module")
+def curated(page: Page, parts: TrainParts, imported: str, audited: dict[Any, Any]) -> str:
+    """Decide on the rows, one after the other, and make the version; return its name."""
     del audited
     review, view = page.review, page.review.on_seen(imported, request())[page.r.view]
     assert view == ReviewView("nobody", row="denies")
@@ -265,29 +270,37 @@ def test_a_person_decides_row_by_row_and_curating_does_it(
         shown = review.on_decide("keep")(imported, ReviewView("all", row=name), why, "", request())
     shown = review.on_undo(imported, ReviewView("all", row="names"), request())
     assert "rewrites **2**" in shown[page.r.plan]
-    audit = parts.audits.newest(find_version(parts.home, imported).digest)
+    version = find_version(parts.home, imported)
+    audit = parts.audits.newest(version.digest)
     assert audit is not None
-    assert decided(parts.reviews.of(find_version(parts.home, imported), audit).rows()) == {
-        "nobody": 0, "rules": 2, "you": 2,
-    }  # fmt: skip
-
+    by = decided(parts.reviews.of(version, audit).rows())
+    assert by == {"nobody": 0, "rules": 2, "you": 2}
     done = page.finish.on_curate(imported, request())
-    new = find_version(parts.home, str(done[page.place.dataset]))
+    assert "2 rewritten" in done[page.f.changes]
+    assert page.finish.on_show(done[page.place.dataset], request()) == done[page.f.changes]
+    return str(done[page.place.dataset])
+
+
+def test_what_a_person_decided_row_by_row_is_what_curating_does(
+    page: Page, parts: TrainParts, imported: str, curated: str
+) -> None:
+    new = find_version(parts.home, curated)
     assert new.parent == find_version(parts.home, imported).digest
     said = {e.id: e.conversation[-1].text for e in read_examples(new.path)}
     assert said["denies"] == "At ten."
     assert said["announces"].startswith("Let me first")
     assert "example.com" not in said["names"]
     assert "again" not in said
-    assert "2 rewritten" in done[page.f.changes]
-    assert page.finish.on_show(new.reference, request()) == done[page.f.changes]
     with pytest.raises(InputError, match="no other version"):
         page.finish.on_show(imported, request())
-    about = page.finish.on_split(new.reference, "0.2", "3", request())
+
+
+def test_a_split_is_made_once(page: Page, curated: str) -> None:
+    about = page.finish.on_split(curated, "0.2", "3", request())
     assert "1 to evaluate, seed 3" in about
     for share, seed in (("0.9", "3"), ("x", "3"), ("0.2", "-1"), ("nan", "3")):
         with pytest.raises(InputError):
-            page.finish.on_split(new.reference, share, seed, request())
+            page.finish.on_split(curated, share, seed, request())
 
 
 def test_clicks_that_no_page_makes_are_refused(

@@ -179,6 +179,7 @@ def test_visitors_see_nothing_and_change_nothing(page: Page) -> None:
         lambda: page.run.on_resume(Seen(), run, visitor),
         lambda: page.result.on_chosen("done", ResultSeen(), visitor),
         lambda: page.result.on_evaluate("done", ResultSeen(), "sums", "", visitor),
+        lambda: page.result.on_version(visitor),
         lambda: page.version.on_chosen("done", "", VersionSeen(), visitor),
         lambda: page.version.on_open("done", VersionSeen(), version, visitor),
         lambda: page.version.on_register("done", VersionSeen(), visitor),
@@ -196,8 +197,9 @@ def test_over_the_wire_a_visitor_gets_errors_and_no_data(stage: Stage) -> None:
     names = {each["api_name"] for each in config["dependencies"]}
     refused = {
         "train_chosen", "train_open", "train_see_result", "train_stop", "train_resume",
-        "train_result", "train_evaluate", "train_version", "train_open_version", "train_register",
-        "train_export", "train_push", "train_export_stop", "train_export_kind",
+        "train_result", "train_see_version", "train_evaluate", "train_version",
+        "train_open_version", "train_register", "train_export", "train_push",
+        "train_export_stop", "train_export_kind",
     }  # fmt: skip
     assert {*refused, "train_runs", "train_progress", "train_versions"} <= names
     for name in ("train_open", "train_evaluate", "train_export"):

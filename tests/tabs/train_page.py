@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
+import pytest
 import yaml
 from starlette.requests import Request
 
@@ -46,7 +47,9 @@ def carried_out(folder: Path) -> Ended:
     if read_order(folder).kind == "estimate":
         finish(folder, "done", LARGE)
     else:
-        errand.main([str(folder)])
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("UNDERSTUDY_HOME", str(folder.parent.parent))
+            errand.main([str(folder)])
     return Ended()
 
 
