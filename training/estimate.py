@@ -96,10 +96,14 @@ def estimate(
     need = Need(told["peak_bytes"], told["loaded_bytes"])
     if need.peak > MARGIN * free:
         return _too_large(config, folder, need, free)
+    return _measured(told, free, price_per_hour)
+
+
+def _measured(told: Mapping[str, Any], free: int, price_per_hour: float | None) -> Estimate:
     duration_s = told["tokens"] / told["tokens_per_s"]
     return Estimate(
         fits=True,
-        memory_gb=round(need.peak / GB, 3),
+        memory_gb=round(told["peak_bytes"] / GB, 3),
         free_gb=round(free / GB, 3),
         steps=told["steps"],
         step_s=round(duration_s / told["steps"], 4),
