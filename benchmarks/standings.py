@@ -5,10 +5,11 @@
 The battles are drawn from planted strengths, some of them ties, on two prompts for every five
 battles, and stored as people's votes in an SQLite file. Measured are: reading and rating all of
 them with intervals from 500 resamples of the prompts; the same with length taken out; and the
-page's second look, which finds the votes unchanged. choix has no intervals: it is given the same
-500 resamples, counted by numpy, and fits each by its fastest way, iterative Luce spectral ranking
-on a matrix of wins; timed are 20 of them. Strengths are compared with those of choix's Newton
-method, which takes our ridge, and with what was planted. Prints Markdown for BENCHMARKS.md.
+page's second look, which finds the votes unchanged, with its table and plots. choix has no
+intervals: it is given the same 500 resamples, counted by numpy, and fits each by its fastest way,
+iterative Luce spectral ranking on a matrix of wins; timed are 20 of them. Strengths are compared
+with those of choix's Newton method, which takes our ridge, and with what was planted. Prints
+Markdown for BENCHMARKS.md.
 """
 
 import argparse
@@ -29,6 +30,7 @@ sys.path[:0] = [str(Path(__file__).resolve().parents[1]), str(Path(__file__).res
 
 from figures import Figure, Spans, machine  # noqa: E402  the repository is not a package
 
+from core.settings import PROJECT  # noqa: E402
 from core.store import open_store  # noqa: E402
 from evals.arena.standings import Standing, Standings  # noqa: E402
 from evals.ratings import Battle  # noqa: E402
@@ -36,6 +38,8 @@ from evals.ratings.board import Board, columns_of  # noqa: E402
 from evals.ratings.rate import REFITS, SCALE  # noqa: E402
 from evals.ratings.strengths import RIDGE  # noqa: E402
 from evals.stats.arrays import numbered  # noqa: E402
+from tabs.ratings_plots import matrix_plot, rating_plot  # noqa: E402
+from tabs.vote_pages import VotePages  # noqa: E402
 from tests.evals.arena.stored_votes import casts, fill, planted  # noqa: E402
 
 SPREAD = 1.2
@@ -65,10 +69,18 @@ def rate_times(arena: Arena, rounds: int) -> tuple[list[Spans], Standing]:
         for _ in range(rounds):
             standings = Standings(store)
             found: Standing = new.time(standings.of)
-            kept.time(standings.of)
+            kept.time(partial(show, standings))
             length.time(partial(standings.of, length=True))
         store.close()
     return [new, length, kept], found
+
+
+def show(standings: Standings) -> None:
+    """Make all that the page shows of the ratings."""
+    found = standings.of()
+    VotePages(PROJECT / "assets" / "pages").ratings(found, "person")
+    rating_plot(found)
+    matrix_plot(found.matrix)
 
 
 def choix_times(arena: Arena) -> tuple[float, float]:
@@ -116,7 +128,7 @@ def figures(arena: Arena, rounds: int) -> list[Figure]:
         Figure("ratings with intervals, read from the store", new.p50_s, "s", ("below", 2)),
         Figure("processor time of it", new.mean_cpu_s, "s"),
         Figure("the same with length taken out", length.p50_s, "s"),
-        Figure("the page's second look", kept.p50_s, "s", ("below", 1)),
+        Figure("the page's second look, table and plots", kept.p50_s, "s", ("below", 1)),
         Figure(f"the same fits by {peer}", theirs, "s", note=f"{FITTED} of {REFITS + 1} timed"),
         Figure(
             f"ours, with reading and ranking, over {peer}", new.p50_s / theirs, "", ("below", 1)

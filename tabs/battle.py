@@ -102,7 +102,7 @@ def _wire_battle(callbacks: BattleCallbacks, w: BattleWidgets, item: gr.Button) 
     quiet: dict[str, Any] = {"concurrency_limit": None, "show_progress": "hidden"}
     page = w.changed()
     item.click(
-        handler(callbacks.on_item), [w.state, w.task], [w.state, w.prompt], **quiet,
+        handler(callbacks.on_item), [w.state, w.task], [w.state, w.prompt, w.status], **quiet,
         api_name="battle_item",
     )  # fmt: skip
     begun = gr.on(

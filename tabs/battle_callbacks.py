@@ -28,6 +28,10 @@ from tabs.leaderboard_view import text_of
 
 TITLES = {"a": "What should A have answered?", "b": "What should B have answered?"}
 SAVED = "Your correction is stored."
+ITEM = (
+    "Both models get this item as in a run: with its system prompt, its tools and what was said "
+    "before. Once you change it, they get your words only."
+)
 
 
 class BattleCallbacks:
@@ -61,8 +65,8 @@ class BattleCallbacks:
             raise InputError("choose the task to take an item of first")
         item = random_item(self._parts.home, name)
         prompt = next((m.text for m in reversed(item.messages) if m.role == "user"), "")
-        changed = replace(state, task=name, item=item.id, prompt=prompt)
-        return {self._widgets.state: changed, self._widgets.prompt: prompt}
+        w, changed = self._widgets, replace(state, task=name, item=item.id, prompt=prompt)
+        return {w.state: changed, w.prompt: prompt, w.status: ITEM}
 
     def on_begin(self, state: BattleState, prompt: object, request: gr.Request) -> Iterator[Update]:
         """Begin a battle and show both answers as they come."""

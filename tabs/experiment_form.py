@@ -239,7 +239,9 @@ class FormCallbacks:
             ConflictError: it has ended already.
         """
         self._parts.require_admin(request)
-        return self._parts.experiments.end(text_of(chosen)).name
+        name = self._parts.experiments.end(text_of(chosen)).name
+        self._parts.panels.forget(name)
+        return name
 
     def _choices(self) -> Update:
         f, models, tasks = self._form, self._parts.models(), self._parts.tasks()

@@ -1,7 +1,10 @@
 """What the Experiments section works with, and what it reads of values that the browser sent."""
 
 import math
-from collections.abc import Callable
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,11 +16,15 @@ from core.store.experiments import Experiment, Plan
 from evals.arena.costs import LocalRate
 from evals.arena.experiments import Experiments
 from evals.arena.items import item_tasks
+from evals.arena.panel import Panel
 from evals.judge.rubric_files import rubric_folders
 from tabs.bridge import caller_of
 from tabs.leaderboard_view import one_of, text_of
 from tabs.vote_pages import VotePages
 
+FRESH_S = 2.0
+"""Age up to which a panel is shown again without a look."""
+MOST_KEPT = 16
 METRIC_CHOICES = (
     ("People's votes in battles", "votes"),
     ("Marks of a task", "task"),
@@ -30,11 +37,47 @@ PLAN_CHOICES = (
 )
 
 
+class Panels:
+    """Panels as they were a moment ago, so that many viewers cost one look at the votes."""
+
+    def __init__(
+        self, experiments: Experiments, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        """`clock` returns seconds."""
+        self._experiments = experiments
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._kept: OrderedDict[str, tuple[float, Panel]] = OrderedDict()
+
+    def of(self, name: str, rates: Mapping[str, LocalRate]) -> Panel:
+        """Return the panel, at most two seconds old, with costs by these rates.
+
+        Raises:
+            NotFoundError: there is no experiment of this name.
+            StorageError: the store or a run can't be read.
+        """
+        with self._lock:
+            kept = self._kept.get(name)
+            if kept is None or self._clock() - kept[0] >= FRESH_S:
+                panel = self._experiments.panel(name)
+                kept = self._kept[name] = self._clock(), panel
+                self._kept.move_to_end(name)
+                while len(self._kept) > MOST_KEPT:
+                    self._kept.popitem(last=False)
+        return kept[1].with_rates(rates)
+
+    def forget(self, name: str) -> None:
+        """Look anew the next time: the experiment itself has changed."""
+        with self._lock:
+            self._kept.pop(name, None)
+
+
 @dataclass(frozen=True, slots=True)
 class ExperimentParts:
     """What the section works with; shared by all sessions."""
 
     experiments: Experiments
+    panels: Panels
     pages: VotePages
     access: Access
     home: Path

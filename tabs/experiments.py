@@ -110,7 +110,7 @@ class ExperimentCallbacks:
         if not found:
             return self._empty()
         chosen = _chosen(found, name)
-        panel = self._parts.experiments.panel(chosen.name, rates_of(chosen, rates))
+        panel = self._parts.panels.of(chosen.name, rates_of(chosen, rates))
         html = self._parts.pages.experiment(panel)
         names = [(_label(each), each.name) for each in found]
         return {

@@ -165,8 +165,11 @@ class AuditCallbacks:
         return {**update, **self._at_work(version), **self._audited(version)}
 
     def _at_work(self, version: Version) -> Update:
-        errand = self._parts.errands.newest("audit", version.digest)
+        """Return the audit at work, of whatever dataset, else how this dataset's last one ended."""
+        errand = self._parts.errands.newest("audit")
         is_working = errand is not None and errand.status == "working"
+        if not is_working:
+            errand = self._parts.errands.newest("audit", version.digest)
         return {
             self._widgets.work: work_page(self._parts, errand, _what(errand)),
             self._widgets.timer: gr.Timer(active=is_working),

@@ -20,13 +20,25 @@ from tabs.train_parts import QUIET, TrainParts, TrainPlace, Update
 from training.datasets.example import Kind, example_of
 from training.datasets.formats import FORMATS
 from training.datasets.from_logs import Source, StoreFeedback, import_source
+from training.datasets.from_votes import StoreVotes
 from training.datasets.importing import format_of, import_dataset, preview
 from training.datasets.versions import Version
 
 PREVIEWED = 5
 FILE = "A file"
-SOURCES: Mapping[str, Callable[[Store, Kind], Source]] = {"Likes and corrections": StoreFeedback}
-"""What this app has seen itself; each makes examples of the three kinds."""
+
+
+def judged(store: Store, kind: Kind) -> StoreVotes:
+    """Return the votes of judges, which are never mixed with those of people."""
+    return StoreVotes(store, kind, "judges")
+
+
+SOURCES: Mapping[str, Callable[[Store, Kind], Source]] = {
+    "Likes and corrections": StoreFeedback,
+    "Votes of people": StoreVotes,
+    "Votes of judges": judged,
+}
+"""What this app has seen itself; each makes examples of the three kinds, or says why it can't."""
 KINDS: Mapping[str, Kind] = {
     "Answers to imitate: corrected, or liked": "sft",
     "Pairs: a better answer before a worse one": "preference",
@@ -78,7 +90,7 @@ def build_bring(parts: TrainParts, place: TrainPlace) -> BringWidgets:
             )  # fmt: skip
             go = gr.Button("Import", variant="primary", elem_id="train-import", min_width=110)
         shown = gr.HTML("", elem_id="train-preview")
-        report = gr.Markdown(visible=False, elem_id="train-report", elem_classes="train-told")
+    report = gr.Markdown(visible=False, elem_id="train-report", elem_classes="train-told")
     widgets = BringWidgets(
         panel=panel, source=source, file=file, about=about, format=format, kind=kind, name=name,
         go=go, preview=shown, report=report,
@@ -139,6 +151,7 @@ class BringCallbacks:
             return {w.report: gr.update(value=as_line(str(error)), visible=True)}
         return {
             w.report: gr.update(value=told, visible=True),
+            w.panel: gr.update(open=False),
             self._place.dataset: version.reference,
         }
 
@@ -215,5 +228,5 @@ def _wire(callbacks: BringCallbacks, place: TrainPlace, w: BringWidgets) -> None
     )  # fmt: skip
     w.go.click(
         handler(callbacks.on_import), {w.source, w.file, w.format, w.kind, w.name},
-        [w.report, place.dataset], concurrency_limit=None, api_name="train_import",
+        [w.report, w.panel, place.dataset], concurrency_limit=None, api_name="train_import",
     )  # fmt: skip

@@ -137,9 +137,10 @@ class EstimateCallbacks:
         return checks(config, parts.home, parts.catalog, parts.audits)
 
     def _shown(self, config: str, price: str) -> Update:
-        w = self.widgets
-        errand = self._parts.errands.newest("estimate", config) if config else None
-        is_working = errand is not None and errand.status == "working"
+        w, errands = self.widgets, self._parts.errands
+        errand = errands.newest("estimate", config) if config else None
+        busy = errands.newest("estimate")
+        is_working = busy is not None and busy.status == "working"
         parts, known = self._parts, config_of(config) if config else None
         page = parts.render(
             "train_estimate.html",
@@ -149,12 +150,18 @@ class EstimateCallbacks:
             **_figures(errand, price),
         )
         return {
-            w.work: work_page(self._parts, errand, "Estimate"),
+            w.work: work_page(parts, *_work(busy if is_working else errand)),
             w.found: page,
             w.timer: gr.Timer(active=is_working),
             w.go: gr.update(interactive=bool(config) and not is_working),
             w.start: gr.update(interactive=bool(config)),
         }
+
+
+def _work(errand: Errand | None) -> tuple[Errand | None, str]:
+    """Return an errand, and what it is in words."""
+    about: Any = errand.order.arguments["config"] if errand else {}
+    return errand, f"Estimate of {about.get('model')} on {about.get('dataset')}"
 
 
 def _figures(errand: Errand | None, price: str) -> dict[str, object]:

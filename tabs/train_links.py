@@ -22,10 +22,31 @@ const follow = () => {
   const kept = theme ? '&__theme=' + encodeURIComponent(theme) : '';
   history.replaceState(history.state, '', shown.dataset.place + kept);
 };
-watch('value', follow);
+const folds = new Map();
+element.addEventListener('toggle', (event) => {
+  folds.set([...element.querySelectorAll('details')].indexOf(event.target), event.target.open);
+}, true);
+let held = null;
+const hold = (event) => {
+  const button = element.contains(event.target) && event.target.closest('button[data-act]');
+  held = button ? {...button.dataset} : null;
+};
+document.addEventListener('focusin', hold);
+document.addEventListener('pointerdown', hold);
+const restore = () => {
+  element.querySelectorAll('details').forEach((fold, n) => {
+    if (folds.has(n)) fold.open = folds.get(n);
+  });
+  if (!held || document.activeElement !== document.body) return;
+  const same = (button) => Object.entries(held).every(([k, v]) => button.dataset[k] === v);
+  const again = [...element.querySelectorAll('button[data-act]')].find(same);
+  if (again) again.focus({preventScroll: true});
+};
+watch('value', () => { follow(); restore(); });
 new IntersectionObserver(follow).observe(element);
 """
-"""The address follows the step that is seen, so that a reload opens it again."""
+"""The address follows the step that is seen, so that a reload opens it again. What was unfolded and
+what the keyboard was on stay so when the text is replaced, which is every second for a run."""
 
 
 def clicks(*acts: str) -> str:

@@ -15,7 +15,6 @@ from training.errand_folder import Errand
 
 FINDINGS_SHOWN = 20
 """Findings listed of each defect."""
-GB = 1e9
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from gradio.blocks import Block
 from core.errors import InputError
 from evals.manifest import RunConfig
 from tabs.bridge import handler
-from tabs.leaderboard_view import text_of
+from tabs.leaderboard_view import one_of, text_of
 from tabs.train_links import clicks
 from tabs.train_parts import QUIET, TrainParts, TrainPlace, Update, number_of
 from tabs.train_result_view import ResultScreen, Seen, find_view
@@ -117,8 +117,9 @@ class ResultCallbacks:
         if subject is None:
             raise InputError("no run is chosen that has made a version; choose a completed one")
         items = number_of(limit, "items", int) if text_of(limit).strip() else None
+        name = one_of(task, self._parts.tasks(), "task")
         for model in (subject.adapted, subject.base):
-            self._parts.board.panel.runs.start(RunConfig(model, text_of(task), limit=items))
+            self._parts.board.panel.runs.start(RunConfig(model, name, limit=items))
         return self._shown(run, seen)
 
     def _shown(self, run: str, seen: Seen) -> Update:

@@ -10,7 +10,7 @@ from evals.arena.experiments import Experiments
 from evals.arena.standings import Standings
 from tabs.battle_parts import BattleParts
 from tabs.chat_options import model_choices
-from tabs.experiment_parts import ExperimentParts
+from tabs.experiment_parts import ExperimentParts, Panels
 from tabs.ratings import RatingsParts
 from tabs.vote_dataset import DatasetParts
 from tabs.vote_pages import VotePages
@@ -40,7 +40,7 @@ def make_vote_parts(services: Services, access: Access) -> VoteParts:
             access=access,
             home=home,
         ),
-        experiments=ExperimentParts(experiments, pages, access, home, models),
+        experiments=ExperimentParts(experiments, Panels(experiments), pages, access, home, models),
         ratings=RatingsParts(
             Standings(services.store), pages, DatasetParts(services.store, access, home)
         ),

@@ -181,6 +181,11 @@ def test_a_battle_survives_a_reload_and_ends_with_stop(arena: Server, visit: Vis
     page.locator("#battle-save").click()
     expect(page.locator("#battle-status")).to_contain_text("stored")
 
+    page.get_by_role("combobox", name="Task").click()
+    page.get_by_role("option", name="desk_routing").click()
+    page.get_by_role("button", name="Random item").click()
+    expect(page.locator("#battle-status")).to_contain_text("as in a run")
+    expect(page.locator("#battle-prompt textarea")).not_to_have_value("")
     fight(page, "an endless one")
     expect(answers(page).first).to_contain_text("1 ")
     page.get_by_role("button", name="Stop", exact=True).last.click()

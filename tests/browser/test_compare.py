@@ -13,8 +13,7 @@ Visit = Callable[..., Page]
 
 def opened(visit: Visit, url: str, width: int = 1280, **link: str) -> Page:
     """Open a link to a comparison as a new visitor."""
-    page = visit(url, width)
-    page.goto(f"{url}?{urlencode(link)}")
+    page = visit(f"{url}?{urlencode(link)}", width, awaited="#wordmark")
     expect(prompt(page)).to_be_visible()
     return page
 

@@ -52,9 +52,7 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def opened(visit: Visit, server: Server, query: str, width: int = 1280) -> Page:
     """Open an address of the tab as another browser."""
-    page = visit(server.url, width)
-    page.goto(f"{server.url}?{query}")
-    return page
+    return visit(f"{server.url}?{query}", width, awaited="#wordmark")
 
 
 def box(page: Page, name: str) -> Locator:

@@ -17,6 +17,7 @@ from tests import tiny_models
 from tests.browser.conftest import ANSWER_MS, Server
 from tests.training.jobs_home import Home
 from tests.training.registry_runs import begun_run, completed_run
+from training.events import EventLog
 from training.job_rows import Job
 from training.registry import Registry
 
@@ -58,6 +59,9 @@ def stage(
         script = {"steps": 100_000, "step_s": 0.1}
         (night / "script.json").write_text(json.dumps(script), encoding="utf-8")
         (night / "log.txt").write_text(f"{HOSTILE}\n", encoding="utf-8")
+        log = EventLog(night)
+        log.write("warning", 0, what="truncated", rows=HOSTILE)
+        log.close()
         server = Server(folder, "tests/browser/training_app.py")
         yield Stage(server, home)
         server.kill()
@@ -89,10 +93,20 @@ def expect_running(page: Page) -> None:
     expect(told(page).locator("h3")).to_have_text("night")
     expect(told(page)).to_contain_text("running")
     expect(told(page)).to_contain_text("Tokens/s")
-    expect(page.locator("#train-loss .scatterlayer .trace").first).to_be_visible()
     expect(page.locator("#train-log")).to_contain_text("<img src=x")
     assert page.locator("#train img, #train script").count() == 0
     assert page.title() == "Understudy"
+
+
+def expect_kept_while_it_changes(page: Page) -> None:
+    """What is unfolded and what the keyboard is on stay so."""
+    page.get_by_text("1 warning").click()
+    told(page).get_by_role("button", name="Stop and save").focus()
+    step = told(page).locator(".rn-progress span")
+    expect(step).not_to_have_text(step.inner_text())
+    expect(told(page).locator("li")).to_have_text("truncated: rows " + HOSTILE)
+    expect(told(page).locator("li")).to_be_visible()
+    expect(told(page).get_by_role("button", name="Stop and save")).to_be_focused()
 
 
 def test_a_run_outlives_the_app_and_every_browser_shows_the_same(
@@ -101,6 +115,7 @@ def test_a_run_outlives_the_app_and_every_browser_shows_the_same(
     stage.home.jobs.submit("night")
     page = opened(visit, stage.address("run"))
     expect_running(page)
+    expect(page.locator("#train-loss .scatterlayer .trace").first).to_be_visible()
     stage.server.kill()
     assert stage.home.workers("night")
     stage.server.start()
@@ -108,13 +123,15 @@ def test_a_run_outlives_the_app_and_every_browser_shows_the_same(
     expect_running(page)
     assert stage.home.jobs.rows.get("night").attempt == 1
 
+    expect_kept_while_it_changes(page)
     act(page, "Stop and save")
     expect(told(page).get_by_role("button", name="Resume")).to_be_visible()
     saved = stage.home.jobs.show("night").facts
     assert saved.step == saved.committed
     expect(page).to_have_url(re.compile("train=run&run=night"))
     other = opened(visit, page.url)
-    page.reload()
+    with page.expect_event("load"):
+        page.evaluate("location.reload()")
     for each in (page, other):
         expect(told(each)).to_contain_text("stopped")
     assert told(page).inner_text() == told(other).inner_text()
@@ -124,9 +141,6 @@ def test_a_run_outlives_the_app_and_every_browser_shows_the_same(
     act(page, "Resume")
     expect(told(other)).to_contain_text("attempt 2")
     stage.home.until("night", lambda view: (view.facts.step or 0) > (saved.step or 0))
-    act(page, "Stop and save")
-    for each in (page, other):
-        expect(told(each).get_by_role("button", name="Resume")).to_be_visible()
 
 
 def test_from_a_completed_run_to_its_result_its_version_and_chat(

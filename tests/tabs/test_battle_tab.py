@@ -190,10 +190,14 @@ def first_item(theatre: Theatre) -> str:
     ("name", "data"),
     [
         ("experiment_end", [None]),
+        (
+            "experiment_make",
+            ["x", None, None, "votes", None, None, None, "always_valid", 200, 5, 10],
+        ),
         ("votes_dataset", ["preference", "person"]),
     ],
 )  # fmt: skip
-def test_a_visitor_ends_no_experiment_and_makes_no_dataset(
+def test_a_visitor_makes_and_ends_no_experiment_and_makes_no_dataset(
     theatre: Theatre, name: str, data: list[object]
 ) -> None:
     with pytest.raises(RefusedError, match="administrator"):

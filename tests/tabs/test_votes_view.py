@@ -17,7 +17,7 @@ from evals.arena.panel import Counts, Panel
 from evals.arena.standings import Standings
 from evals.sample import Estimate
 from tabs.battle_view import tally
-from tabs.experiment_parts import number_of, plan_of, rates_of
+from tabs.experiment_parts import FRESH_S, MOST_KEPT, Panels, number_of, plan_of, rates_of
 from tabs.ratings_plots import matrix_plot, rating_plot
 from tabs.vote_pages import VotePages
 from tests.evals.arena.stored_votes import Cast, casts, fill, planted
@@ -171,3 +171,30 @@ def test_a_form_becomes_a_plan_or_says_what_is_missing() -> None:
     ):  # fmt: skip
         with pytest.raises(InputError):
             plan_of(*wrong)
+
+
+class Looked:
+    """Experiments that count how often they are looked at."""
+
+    times = 0
+
+    def panel(self, name: str) -> Panel:
+        self.times += 1
+        return PANEL
+
+
+def test_many_viewers_of_a_panel_cost_one_look() -> None:
+    now, looked = [0.0], Looked()
+    panels = Panels(looked, clock=lambda: now[0])
+    for _ in range(50):
+        assert panels.of("one", {}).counts.n == 11
+    assert looked.times == 1
+    now[0] += FRESH_S
+    panels.of("one", {})
+    panels.forget("one")
+    panels.of("one", {})
+    assert looked.times == 3
+    for n in range(MOST_KEPT + 1):
+        panels.of(f"name-{n}", {})
+    panels.of("name-0", {})
+    assert looked.times == 3 + MOST_KEPT + 2, "the oldest is forgotten"

@@ -53,6 +53,26 @@ def test_the_pace_is_the_same_whichever_side_was_slow():
     assert seen[0] == seen[1]
 
 
+def test_a_side_that_ends_at_once_does_not_slow_the_other_down():
+    pace, frames = Pace(), 0
+    for said in [11, *range(75, 901, 75)]:
+        pace.advance([400, said], [False, said < 900])
+        frames += 1
+    while pace.shown < 900:
+        pace.advance([400, 900], [False, False])
+        frames += 1
+    assert frames <= 1 + 900 // MOST_CHARACTERS
+
+
+def test_a_stall_at_the_beginning_is_made_up_for():
+    pace = Pace()
+    steps(pace, [3, 500], [True, False], 20)
+    said = [3 + 50 * frame for frame in range(1, 21)]
+    for count in said:
+        pace.advance([count, 500], [True, False])
+    assert pace.shown > said[-1] / 4
+
+
 def test_however_slow_the_pace_was_the_rest_comes():
     pace = Pace()
     pace.advance([1, 100], [True, True])

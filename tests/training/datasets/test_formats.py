@@ -224,6 +224,8 @@ def test_hermes_without_the_turn_that_lists_the_tools():
         ("messages", {"messages": said(("king", "x"), ("assistant", "y"))}, "role must be one of"),
         ("messages", {"messages": said(("user", "x"), ("assistant", "")), "id": 1}, "is empty"),
         ("messages", {"prompt": "x", "chosen": "y", "rejected": "z"}, "looks like preference"),
+        ("messages", {"prompt": "x", "completion": "y"}, "looks like prompt_completion"),
+        ("alpaca", {"conversations": [{"from": "human", "value": "x"}]}, "looks like sharegpt"),
         ("messages", {"messages": said(("user", "x"), ("assistant", "y")), "tools": "{"}, "JSON"),
         ("prompt_completion", {"prompt": "x"}, "completion must be a text"),
         ("prompt_completion", {"completion": "x"}, "prompt must be a text"),
