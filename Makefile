@@ -3,9 +3,9 @@
 PYTHON ?= python3
 VENV := .venv/bin/python
 SOURCES := $(wildcard app.py) core evals training tabs tools
-# Two processes fit the smallest machine we test on; one thread each, or they fight for cores.
+# More processes than cores: browsers and killed runs are waited for; one thread each, or they fight.
 PYTEST := OMP_NUM_THREADS=1 $(VENV) -m pytest
-WORKERS ?= 2
+WORKERS ?= 3
 export PYTHONUNBUFFERED := 1
 
 .DEFAULT_GOAL := help

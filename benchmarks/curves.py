@@ -21,7 +21,7 @@ from figures import Figure, Spans, machine  # noqa: E402  the repository is not 
 from gradio.components.plot import PlotData  # noqa: E402
 
 from tabs.train_run_plots import POINTS, loss_plot, rates_plot  # noqa: E402
-from tabs.train_run_view import STATELY  # noqa: E402
+from tabs.train_run_view import STRETCHES  # noqa: E402
 from training.events import NAME  # noqa: E402
 from training.history import Histories, History  # noqa: E402
 
@@ -66,7 +66,7 @@ def measure(steps: int) -> list[Figure]:
             with path.open("a", encoding="utf-8") as file:
                 file.writelines(lines(begin, begin + SINCE, steps))
             history = later.time(lambda: histories.look("run", POINTS))
-            still.time(lambda: histories.stamp("run", STATELY))
+            still.time(lambda: histories.stamp("run", STRETCHES))
             plots = drawn.time(partial(both_plots, history))
     sent = sum(len(plot.plot) for plot in plots)
     points = sum(len(curve.steps) for curve in history.curves.values())

@@ -1,6 +1,6 @@
 """The step Run of the Train tab: runs are watched, stopped and resumed."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import gradio as gr
 from gradio.blocks import Block
@@ -132,12 +132,13 @@ class RunCallbacks:
         listed = screen.listed(views, run)
         told = screen.told(view) if view else ""
         log = screen.log(view) if view else ""
-        now = Seen(
+        now = screen.drawn(seen, run if view else "", is_busy=is_busy)
+        now = replace(
+            now,
             every_s=BUSY_S if is_busy else IDLE_S,
             listed=digest(listed),
             told=digest(told),
             log=digest(log),
-            curves=screen.stamp(run) if view else (),
         )
         update: Update = {w.seen: now}
         if now.every_s != seen.every_s:

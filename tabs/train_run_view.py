@@ -3,7 +3,7 @@
 import hashlib
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -25,8 +25,10 @@ from training.run_log import log_tail
 MAX_LISTED = 60
 """Runs of the list; the command line has them all."""
 LOG_LINES = 200
-STATELY = 500
-"""Stretches of the curves: they are drawn anew when another one is full."""
+STRETCHES = 500
+"""Of the curves: they are drawn anew when another one is full."""
+DRAW_S = 3.0
+"""How long the curves of a run at work stay as they are."""
 REMEMBERED = 100
 """Runs whose settings stay in memory."""
 
@@ -41,6 +43,9 @@ class Seen:
     told: str = ""
     log: str = ""
     curves: tuple[object, ...] = ()
+    """What they would be drawn anew for."""
+    drawn_s: float = 0.0
+    """When they were, by a clock of this process."""
 
 
 class RunScreen:
@@ -95,9 +100,17 @@ class RunScreen:
         """Return a run's curves and samples."""
         return self._parts.histories.look(run, POINTS)
 
-    def stamp(self, run: str) -> tuple[object, ...]:
-        """Return what changes once the curves would look otherwise."""
-        return (run, *self._parts.histories.stamp(run, STATELY))
+    def drawn(self, seen: Seen, run: str, *, is_busy: bool) -> Seen:
+        """Return what the page shows once its curves are up to date.
+
+        Drawing is dear for a browser, so a run's curves are left as they are for a while.
+        """
+        stamp = (run, *self._parts.histories.stamp(run, STRETCHES)) if run else ()
+        now_s = time.monotonic()
+        is_early = is_busy and now_s - seen.drawn_s < DRAW_S and stamp[:1] == seen.curves[:1]
+        if stamp == seen.curves or is_early:
+            return seen
+        return replace(seen, curves=stamp, drawn_s=now_s)
 
 
 def digest(text: str) -> str:

@@ -118,6 +118,7 @@ def test_a_run_outlives_the_app_and_every_browser_shows_the_same(
     expect(page.locator("#train-loss .scatterlayer .trace").first).to_be_visible()
     stage.server.kill()
     assert stage.home.workers("night")
+    page.close()
     stage.server.start()
     page = opened(visit, stage.address("run"))
     expect_running(page)
