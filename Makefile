@@ -3,9 +3,9 @@
 PYTHON ?= python3
 VENV := .venv/bin/python
 SOURCES := $(wildcard app.py) core evals training tabs tools
-# More processes than cores: browsers and killed runs are waited for; one thread each, or they fight.
+# Two processes: with more, browsers are too slow for what they watch; one thread each, or they fight.
 PYTEST := OMP_NUM_THREADS=1 $(VENV) -m pytest
-WORKERS ?= 3
+WORKERS ?= 2
 export PYTHONUNBUFFERED := 1
 
 .DEFAULT_GOAL := help

@@ -4,7 +4,7 @@
 
 The contestants take turns, each in a process of its own; ratios are medians over the rounds.
 Lengths are mixed: conversations of the embedded models' world. Models are the embedded ones, a
-folder, `mid` or `1b`; the last two are random Llamas of 13 M and 1.1 B parameters, made here. The
+folder, `mid` or `1b`; the last two are random Llamas of 11 M and 1 B parameters, made here. The
 memory of weights is counted tensor by tensor; `--rounds 0` counts it and trains nothing. Takes a
 GPU where there is one. Prints Markdown for BENCHMARKS.md.
 """

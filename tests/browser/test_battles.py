@@ -238,7 +238,7 @@ def test_an_experiment_from_its_plan_to_its_end(arena: Server, visit: Visit) -> 
     expect(panel.locator("header")).to_contain_text("ended")
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("theme", ["dark"])
 def test_on_a_phone_nothing_is_wider_than_the_page(arena: Server, visit: Visit, theme: str) -> None:
     page = open_section(visit, f"{arena.url}?__theme={theme}", "Battle", 390, 844)
     fight(page, "hostile things")

@@ -205,7 +205,7 @@ def test_a_visitor_sees_the_board_and_starts_nothing(guarded: Server, visit: Vis
         assert "event: error" in answer, name
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("theme", ["dark"])
 def test_on_a_phone_nothing_is_wider_than_the_page(
     owned: Server, visit: Visit, home: Path, theme: str
 ) -> None:

@@ -32,7 +32,10 @@ def test_the_least_memory_grows_from_qlora_to_full(home: Path) -> None:
 @pytest.mark.slow
 def test_ten_steps_tell_what_a_run_takes(home: Path) -> None:
     before = sorted(home.rglob("*"))
-    told = estimate(config_of(home, max_steps=50), settings_of(home), price_per_hour=3.6)
+    heard: list[str] = []
+    told = estimate(config_of(home, max_steps=50), settings_of(home), 3.6, heard.append)
+    assert heard[0] == "loading llama"
+    assert heard[-1] == "step 10 of 10"
     assert told.fits
     assert told.steps == 50
     assert told.probed_steps == 10

@@ -39,7 +39,7 @@ def test_five_kills_change_no_byte(home: Path, workers: Workers, whole: Path) ->
     assert_same(folder, whole)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_fifteen_kills_change_no_byte(home: Path, workers: Workers, whole: Path) -> None:
     folder = make_run(home, "killed-15", **SETTINGS)
     kill_often(workers, folder, kills=15, seed=15)

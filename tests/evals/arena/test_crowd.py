@@ -51,7 +51,7 @@ def kill_at(process: subprocess.Popen[str], told: Told, votes: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "votes", [(20, 40), pytest.param((5, 200, 1, 300, 60, 150), marks=pytest.mark.slow)]
+    "votes", [(20, 40), pytest.param((5, 200, 1, 300, 60, 150), marks=pytest.mark.long)]
 )
 def test_kill_9_among_fifty_voters_loses_and_doubles_no_vote(settings, store, database_url, votes):
     told = Told()
