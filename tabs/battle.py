@@ -11,6 +11,7 @@ from tabs.battle_callbacks import BattleCallbacks
 from tabs.battle_parts import BattleParts
 from tabs.battle_view import IDLE, SAID, BattleState, BattleWidgets
 from tabs.bridge import handler
+from tabs.showing import OFF
 
 OUTCOME_IDS: dict[Outcome, str] = {
     "model_a": "vote-a",
@@ -24,12 +25,12 @@ def build_battle(parts: BattleParts) -> None:
     """Lay the section out inside the current `gr.Blocks` and wire its events."""
     with gr.Column(elem_id="battle"):
         top = _ask()
-        asked = gr.Markdown(visible=False, elem_id="battle-asked")
-        with gr.Row(visible=False, elem_id="battle-sides") as sides:
+        asked = gr.Markdown(elem_id="battle-asked", elem_classes=OFF)
+        with gr.Row(elem_id="battle-sides", elem_classes=OFF) as sides:
             shown = _side("a") | _side("b")
         status = gr.Markdown(IDLE, elem_id="battle-status")
         vote = _vote()
-        with gr.Column(visible=False, elem_id="battle-editor") as editor:
+        with gr.Column(elem_id="battle-editor", elem_classes=OFF) as editor:
             title = gr.Markdown(elem_id="battle-editor-title")
             better = gr.Textbox(
                 label="Better answer", lines=3, max_lines=12, elem_id="battle-better"
@@ -64,7 +65,7 @@ def _ask() -> dict[str, Any]:
             "Start a battle", variant="primary", elem_id="battle-begin", min_width=140
         )
         stop = gr.Button(
-            "Stop", variant="stop", visible=False, elem_id="battle-stop", min_width=140
+            "Stop", variant="stop", elem_id="battle-stop", elem_classes=OFF, min_width=140
         )
     return {"prompt": prompt, "task": task, "item": item, "begin": begin, "stop": stop}
 
@@ -76,24 +77,23 @@ def _side(name: str) -> dict[str, Any]:
         answer = gr.Markdown(
             "", elem_id=f"answer-{name}", elem_classes="bt-answer", latex_delimiters=[]
         )
-        reveal = gr.HTML("", visible=False, elem_id=f"reveal-{name}")
+        reveal = gr.HTML("", elem_id=f"reveal-{name}", elem_classes=OFF)
         edit = gr.Button(
-            f"Correct {name.upper()}", size="sm", visible=False, elem_id=f"edit-{name}",
-            elem_classes="bt-edit",
-        )  # fmt: skip
+            f"Correct {name.upper()}", size="sm", elem_id=f"edit-{name}", elem_classes=OFF
+        )
     return {f"answer_{name}": answer, f"reveal_{name}": reveal, f"edit_{name}": edit}
 
 
 def _vote() -> dict[str, Any]:
     """Lay out what one votes with; the names are those of `BattleWidgets`."""
-    with gr.Row(visible=False, elem_id="battle-votes") as votes:
+    with gr.Row(elem_id="battle-votes", elem_classes=OFF) as votes:
         buttons: dict[str, gr.Button] = {
             outcome: gr.Button(SAID[outcome], interactive=False, elem_id=name, min_width=120)
             for outcome, name in OUTCOME_IDS.items()
         }
     reasons = gr.CheckboxGroup(
         [(words.capitalize(), key) for key, words in REASONS], label="Why (optional)",
-        visible=False, elem_id="battle-reasons",
+        elem_id="battle-reasons", elem_classes=OFF,
     )  # fmt: skip
     return {"votes": votes, "reasons": reasons, **buttons}
 

@@ -14,6 +14,7 @@ from evals.arena.shown import Reveal
 from evals.arena.votes import EXCLUDED
 from tabs.battle_parts import BattleParts
 from tabs.escape import as_text
+from tabs.showing import hidden, shown
 
 Update = dict[Component | BlockContext, Any]
 SAID: Mapping[Outcome, str] = {
@@ -102,9 +103,9 @@ class BattleScreen:
         return {
             **self._voting(is_open=False),
             **self._hidden(),
-            w.begin: gr.update(visible=True, value="Start a battle"),
-            w.stop: gr.update(visible=False),
-            w.status: gr.update(value=status, visible=True),
+            w.begin: shown(value="Start a battle"),
+            w.stop: hidden(),
+            w.status: status,
         }
 
     def begun(self, state: BattleState, prompt: str) -> Update:
@@ -114,15 +115,15 @@ class BattleScreen:
             **self._voting(is_open=False),
             **self._hidden(),
             w.state: state,
-            w.begin: gr.update(visible=False),
-            w.stop: gr.update(visible=True),
-            w.asked: gr.update(value=as_text(prompt), visible=True),
-            w.sides: gr.update(visible=True),
-            w.reasons: gr.update(value=[], visible=True),
-            w.votes: gr.update(visible=True),
+            w.begin: hidden(),
+            w.stop: shown(),
+            w.asked: shown(value=as_text(prompt)),
+            w.sides: shown(),
+            w.reasons: shown(value=[]),
+            w.votes: shown(),
             w.answer_a: "",
             w.answer_b: "",
-            w.status: gr.update(value=AT_WORK, visible=True),
+            w.status: shown(value=AT_WORK),
         }
 
     def answers(self, a: str, b: str) -> Update:
@@ -136,9 +137,9 @@ class BattleScreen:
             w.answer_a: as_text(a) if a.strip() else EMPTY,
             w.answer_b: as_text(b) if b.strip() else EMPTY,
             **self._voting(is_open=True),
-            w.begin: gr.update(visible=True, value="Skip, start another"),
-            w.stop: gr.update(visible=False),
-            w.status: gr.update(value=VOTE, visible=True),
+            w.begin: shown(value="Skip, start another"),
+            w.stop: hidden(),
+            w.status: VOTE,
         }
 
     def revealed(self, state: BattleState, reveal: Reveal) -> Update:
@@ -150,18 +151,18 @@ class BattleScreen:
         return {
             **self._voting(is_open=False),
             w.state: state,
-            w.begin: gr.update(visible=True, value="Next battle"),
-            w.stop: gr.update(visible=False),
-            w.votes: gr.update(visible=False),
-            w.reasons: gr.update(visible=False),
+            w.begin: shown(value="Next battle"),
+            w.stop: hidden(),
+            w.votes: hidden(),
+            w.reasons: hidden(),
             w.answer_a: as_text(reveal.a.answer) if reveal.a.answer.strip() else EMPTY,
             w.answer_b: as_text(reveal.b.answer) if reveal.b.answer.strip() else EMPTY,
-            w.reveal_a: gr.update(value=pages.side(reveal.a), visible=True),
-            w.reveal_b: gr.update(value=pages.side(reveal.b), visible=True),
-            w.edit_a: gr.update(visible=True),
-            w.edit_b: gr.update(visible=True),
-            w.editor: gr.update(visible=False),
-            w.status: gr.update(value=said, visible=True),
+            w.reveal_a: shown(value=pages.side(reveal.a)),
+            w.reveal_b: shown(value=pages.side(reveal.b)),
+            w.edit_a: shown(),
+            w.edit_b: shown(),
+            w.editor: hidden(),
+            w.status: said,
             w.tally: tally(self._parts.arena.counts()),
         }
 
@@ -172,11 +173,11 @@ class BattleScreen:
         """Return what only the reveal shows, emptied."""
         w = self._widgets
         return {
-            w.reveal_a: gr.update(value="", visible=False),
-            w.reveal_b: gr.update(value="", visible=False),
-            w.edit_a: gr.update(visible=False),
-            w.edit_b: gr.update(visible=False),
-            w.editor: gr.update(visible=False),
+            w.reveal_a: hidden(value=""),
+            w.reveal_b: hidden(value=""),
+            w.edit_a: hidden(),
+            w.edit_b: hidden(),
+            w.editor: hidden(),
             w.better: "",
             w.editor_title: "",
         }
