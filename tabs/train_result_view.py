@@ -3,7 +3,6 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from urllib.parse import urlencode
 
 from core.errors import AppError
 from core.gateway.buckets import spoken
@@ -11,6 +10,7 @@ from core.store.adapters import StoredAdapter
 from evals.before_after import BeforeAfter, Pair, Subject, find_pairs
 from evals.leaderboard_items import Outcome
 from evals.leaderboard_pending import RunState
+from tabs.compare_link import CompareLink
 from tabs.leaderboard_view import View, text_of
 from tabs.train_links import place_of
 from tabs.train_parts import TrainParts
@@ -139,7 +139,7 @@ def links_of(pair: Pair) -> dict[str, str]:
 
 def compare_link(subject: Subject) -> str:
     """Return where the Compare tab has both side by side."""
-    return f"?{urlencode({'compare': f'{subject.base},{subject.adapted}'}, errors='replace')}"
+    return CompareLink((subject.base, subject.adapted)).address()
 
 
 def find_view(parts: TrainParts, run: str) -> JobView | None:

@@ -42,7 +42,7 @@ class Server:
                 command, cwd=ROOT, env=environment, stdout=log, stderr=log
             )
         deadline = time.monotonic() + START_S
-        while not self._is_up():
+        while not self.is_up():
             if self._process.poll() is not None or time.monotonic() > deadline:
                 raise RuntimeError((self._home / "server.log").read_text(encoding="utf-8"))
             time.sleep(0.1)
@@ -52,7 +52,8 @@ class Server:
         self._process.send_signal(signal.SIGKILL)
         self._process.wait(30)
 
-    def _is_up(self) -> bool:
+    def is_up(self) -> bool:
+        """Say whether it answers."""
         try:
             with urllib.request.urlopen(f"{self.url}/health", timeout=5) as answer:
                 return answer.status == 200
