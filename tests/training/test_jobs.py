@@ -61,7 +61,14 @@ def test_a_queued_run_is_carried_out_and_the_supervisor_ends(any_home: Home) -> 
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("order", list(itertools.permutations(["app", "supervisor", "worker"])))
+@pytest.mark.parametrize(
+    "order",
+    [
+        # The long form has all six.
+        pytest.param(order, marks=[pytest.mark.long] if place % 2 else [])
+        for place, order in enumerate(itertools.permutations(["app", "supervisor", "worker"]))
+    ],
+)
 def test_kill_9_in_any_order_loses_nothing_and_repeats_nothing(
     home: Home, order: tuple[str, ...]
 ) -> None:
