@@ -99,7 +99,7 @@ def test_the_models_are_listed_with_what_they_need(app):
     assert found["lead"]["ready"]
     groq = found["groq-llama-3.3-70b"]
     assert (groq["ready"], groq["reason"]) == (False, "needs GROQ_API_KEY")
-    assert groq["left_today"] == "1,000 of 1,000 requests a day"
+    assert groq["left_today"] == "about 100% of 1,000 requests a day"
     assert "per million tokens" in groq["price"]
     assert found["groq-then-lead"]["ready"], "a chain is ready when one of its models is"
 
