@@ -128,10 +128,16 @@ class ModelRef:
     id: str
     digest: str | None
     """`sha256:...` of the weights; None when a remote provider does not tell."""
+    served: str | None = None
+    """The name under which a server says it answered; None: not said, or no server."""
+    fingerprint: str | None = None
+    """What a server says that its weights and settings are (OpenAI's `system_fingerprint`)."""
 
     def to_dict(self) -> dict[str, JsonValue]:
-        """Return the reference as JSON."""
-        return {"id": self.id, "digest": self.digest}
+        """Return the reference as JSON, with what a server told."""
+        told = {"served": self.served, "fingerprint": self.fingerprint}
+        known = {name: value for name, value in told.items() if value is not None}
+        return {"id": self.id, "digest": self.digest, **known}
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,13 +8,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from core.availability import availability_of
-from core.catalog import Catalog, Target, description_of
-from core.engines.choice import choose_engine
+from core.catalog import Target, description_of
 from core.gateway.governor import BudgetState
 from core.gateway.traffic import Traffic, served_key
 from core.messages import JsonValue
 from core.prices import price_of
-from core.providers.local import folder_here
+from core.providers.local import LocalProvider
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +30,9 @@ class ModelState:
     cooling_until: float | None
     """Seconds since 1970 until which no call is sent; None when calls pass or never will."""
     left_today: str
-    """What is left of the tightest daily limit, in words; empty when there is none."""
+    """What is left of the tightest daily limit, to a tenth of it, in words; empty when there is
+    none. A figure to the token, read before and after, would tell how long a model's answer was,
+    and so which side of a blind battle it was on."""
     price: str
     """In words; `unknown` when nobody knows it."""
     engine: str = ""
@@ -79,7 +80,7 @@ def model_state(traffic: Traffic, name: str) -> ModelState:
         cooling_until=until,
         left_today=left,
         price="" if kind else price_text(targets[0]),
-        engine="" if kind else engine_text(catalog, targets[0]),
+        engine="" if kind else engine_text(traffic, targets[0]),
     )
 
 
@@ -94,14 +95,12 @@ def price_text(target: Target) -> str:
     )
 
 
-def engine_text(catalog: Catalog, target: Target) -> str:
-    """Return what runs a local model, and why; empty for one that is elsewhere."""
-    folder = folder_here(target.model) if target.model.provider == "local" else None
-    if folder is None:
+def engine_text(traffic: Traffic, target: Target) -> str:
+    """Return what runs a local model, or would if it were loaded now, and why; empty for others."""
+    if target.model.provider != "local":
         return ""
-    has_adapters = bool(catalog.adapters.get(target.model_id))
-    choice = choose_engine(target.model, folder, has_adapters=has_adapters)
-    return f"{choice.engine} ({choice.reason})"
+    provider = traffic.provider(target)
+    return provider.engine_text(target) if isinstance(provider, LocalProvider) else ""
 
 
 def _budget(traffic: Traffic, target: Target) -> BudgetState | None:
@@ -127,4 +126,6 @@ def _left_today(budget: BudgetState | None) -> str:
     if not daily:
         return ""
     tightest = min(daily, key=lambda bucket: bucket.left / bucket.limit)
-    return f"{tightest.left:,.0f} of {tightest.limit:,.0f} {tightest.unit} a day"
+    tenths = round(10 * tightest.left / tightest.limit)
+    share = f"about {10 * tenths}%" if tenths > 0 else "less than 5%"
+    return f"{share} of {tightest.limit:,.0f} {tightest.unit} a day"

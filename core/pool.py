@@ -1,7 +1,7 @@
 """Loaded weights: bounded by bytes, least recently used out first, loaded once, unloaded when idle.
 
-A model that is generating is never unloaded. Two threads that want the same model load it once;
-two that want different models load side by side.
+Room is made before anything is loaded. A model that is generating is never unloaded. Two threads
+that want the same model load it once; two that want different models load side by side.
 """
 
 import math
@@ -30,6 +30,7 @@ class Loaded(Protocol):
 
 
 L = TypeVar("L", bound=Loaded)
+R = TypeVar("R")
 
 
 @dataclass(slots=True)
@@ -39,6 +40,8 @@ class Slot(Generic[L]):
     lock: threading.Lock = field(default_factory=threading.Lock)
     model: L | None = None
     users: int = 0
+    awaited_bytes: int = 0
+    """What is being loaded for it will take."""
     idle_since: float = math.inf
     """`time.monotonic` when the last user left."""
 
@@ -56,8 +59,10 @@ class ModelPool(Generic[L]):
         """Runs while a model is loaded that may become idle."""
 
     @contextmanager
-    def use(self, key: str, load: Callable[[], L]) -> Iterator[L]:
+    def use(self, key: str, load: Callable[[], L], awaited_bytes: int = 0) -> Iterator[L]:
         """Lend the model of this key, loading it first where needed.
+
+        `awaited_bytes` is what it is expected to take; what it does take is counted once loaded.
 
         Raises:
             UnavailableError: it can't fit beside the models that are in use.
@@ -68,10 +73,10 @@ class ModelPool(Generic[L]):
             slot.users += 1
         try:
             with slot.lock:
-                if slot.model is None:
-                    slot.model = load()
-                    self._make_room(key, slot)
-            yield slot.model
+                model = slot.model
+                if model is None:
+                    model = self._load(key, slot, load, awaited_bytes)
+            yield model
         finally:
             with self._lock:
                 slot.users -= 1
@@ -79,6 +84,22 @@ class ModelPool(Generic[L]):
                 self._look_later(self._idle_s)
                 if slot.model is None and slot.users == 0 and self._slots.get(key) is slot:
                     del self._slots[key]
+
+    @contextmanager
+    def growing(self, key: str, awaited_bytes: int) -> Iterator[None]:
+        """Keep room for what is loaded meanwhile for this key, which is in use.
+
+        Raises:
+            UnavailableError: it can't fit beside the models that are in use.
+        """
+        with self._lock:
+            slot = self._slots[key]
+        self._make_room(key, slot, awaited_bytes)
+        try:
+            yield
+        finally:
+            with self._lock:
+                slot.awaited_bytes -= awaited_bytes
 
     def unload(self, key: str) -> None:
         """Free one model's weights.
@@ -100,6 +121,12 @@ class ModelPool(Generic[L]):
         """Say whether the model of this key is loaded."""
         with self._lock:
             return key in self._slots and self._slots[key].model is not None
+
+    def look(self, key: str, ask: Callable[[L], R]) -> R | None:
+        """Return what is asked of a loaded model, which must be quick; None: it is not loaded."""
+        with self._lock:
+            slot = self._slots.get(key)
+            return None if slot is None or slot.model is None else ask(slot.model)
 
     def sizes(self) -> dict[str, int]:
         """Return the bytes of each loaded model, least recently used first."""
@@ -144,25 +171,48 @@ class ModelPool(Generic[L]):
         model, slot.model = slot.model, None
         return [] if model is None else [model]
 
-    def _make_room(self, key: str, slot: Slot[L]) -> None:
-        """Unload idle models until the bound holds, or else give the new one back."""
+    def _load(self, key: str, slot: Slot[L], load: Callable[[], L], awaited_bytes: int) -> L:
+        """Load the model where room was made for it; the slot's lock is held."""
+        self._make_room(key, slot, awaited_bytes)
+        model: L | None = None
+        try:
+            model = loaded = load()
+        finally:
+            with self._lock:
+                slot.awaited_bytes -= awaited_bytes
+                slot.model = model
+        self._make_room(key, slot)
+        return loaded
+
+    def _make_room(self, key: str, slot: Slot[L], awaited_bytes: int | None = None) -> None:
+        """Unload idle models until the bound holds with so much more, which is then kept free.
+
+        None: the model was just loaded; it is given back where the bound can't hold.
+        """
         out: list[L] = []
         with self._lock:
             sizes = {n: s.model.size_bytes for n, s in self._slots.items() if s.model is not None}
             idle = [name for name in sizes if self._slots[name].users == 0]
-            excess = sum(sizes.values()) - self._limit
+            awaited = sum(s.awaited_bytes for s in self._slots.values()) + (awaited_bytes or 0)
+            excess = sum(sizes.values()) + awaited - self._limit
             fits = sum(sizes[name] for name in idle) >= excess
             while fits and excess > 0:
                 name = idle.pop(0)
                 excess -= sizes[name]
                 out += self._taken(self._slots.pop(name))
-            if not fits:
+            if fits:
+                slot.awaited_bytes += awaited_bytes or 0
+            elif awaited_bytes is None:
                 out += self._taken(slot)
         for model in out:
             model.close()
         if not fits:
-            gigabytes = self._limit / 1e9
-            raise UnavailableError(
-                f"{key!r} does not fit: loaded models may take {gigabytes:g} GB together; "
-                "raise loaded_gb in the catalog, or choose a smaller precision"
-            )
+            raise UnavailableError(self._refusal(key, awaited_bytes))
+
+    def _refusal(self, key: str, awaited_bytes: int | None) -> str:
+        more = "" if not awaited_bytes else f" with {awaited_bytes / 1e9:,.2g} GB more"
+        return (
+            f"{key!r} does not fit{more}: loaded models and adapters may take "
+            f"{self._limit / 1e9:g} GB together; raise loaded_gb in the catalog, or choose a "
+            "smaller precision"
+        )

@@ -17,6 +17,7 @@ from evals.arena_command import (
     battles_command,
     experiments_command,
 )
+from evals.card_command import add_card_arguments, card_command
 from evals.compare import IncomparableError
 from evals.judge_command import add_judge_arguments
 from evals.ratings_command import add_ratings_arguments, ratings_command
@@ -32,6 +33,7 @@ COMMANDS: Mapping[str, Command] = {
     "battles": Command(battles_command, add_battles_arguments),
     "experiments": Command(experiments_command, add_experiments_arguments),
     "import": Command(commands.import_command, commands.add_import_arguments),
+    "card": Command(card_command, add_card_arguments),
     "judge": Command(commands.judge, add_judge_arguments),
 }
 

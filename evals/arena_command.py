@@ -148,7 +148,9 @@ def _show_arguments(parser: argparse.ArgumentParser) -> None:
 def _show(args: argparse.Namespace, settings: Settings) -> Done:
     """Show what an experiment knows; the exit code is its verdict."""
     with closing(make_services(settings)) as services:
-        return _shown(Experiments.of(services).panel(args.name, _rates(args)))
+        experiments = Experiments.of(services)
+        rates = _rates(args, experiments.get(args.name))
+        return _shown(experiments.panel(args.name, rates))
 
 
 def _make_arguments(parser: argparse.ArgumentParser) -> None:
@@ -215,7 +217,7 @@ def panel_text(panel: Panel) -> str:
 
 def _arm_line(arm: ArmFigures) -> str:
     cost = "unknown" if arm.usd_per_thousand is None else f"${arm.usd_per_thousand:.4f}"
-    said = " ".join(part for part in (arm.price_source, arm.price_as_of) if part)
+    said = ", ".join(part for part in (arm.price_source, arm.price_as_of, arm.priced) if part)
     source = f" ({said})" if said else ""
     times = ", ".join(
         f"{name} {'unknown' if value is None else f'{value:.2f} s'}"
@@ -255,7 +257,12 @@ def _rate(text: str) -> tuple[str, float]:
         raise argparse.ArgumentTypeError(f"{text!r} must be ARM=NUMBER") from None
 
 
-def _rates(args: argparse.Namespace) -> dict[str, LocalRate]:
+def _rates(args: argparse.Namespace, one: Experiment) -> dict[str, LocalRate]:
+    if args.usd_per_kwh is not None and not args.watts:
+        raise InputError(
+            "--usd-per-kwh needs the power of a local arm, --watts ARM=WATTS; the arms are: "
+            f"{one.arm_a.model}, {one.arm_b.model}"
+        )
     hours: dict[str, float] = dict(args.usd_per_hour)
     watts: dict[str, float] = dict(args.watts)
     return {

@@ -87,22 +87,32 @@ class BeforeAfter:
 
 
 def find_pairs(runs: Iterable[RunSummary], subject: Subject) -> dict[str, Pair]:
-    """Return for each task the newest pair of completed runs; `runs` are given oldest first."""
-    before: dict[tuple[str, str], RunSummary] = {}
+    """Return for each task the newest pair of completed runs; `runs` are given oldest first.
+
+    Of the base's runs the newest that ran as the adapted model did (precision, device) is taken,
+    or where there is none the newest; the comparison's note then says what differs.
+    """
+    before: dict[tuple[str, ...], RunSummary] = {}
     after: list[RunSummary] = []
     for run in runs:
         key = run.model
         if not is_rankable(run):
             continue
         if (key.name, key.model_digest) == (subject.base, subject.base_digest):
-            before[(run.task, run.version.id)] = run
+            before[_conditions(run)] = before[_conditions(run)[:2]] = run
         elif (key.name, key.adapter_digest) == (subject.adapted, subject.adapter_digest):
             after.append(run)
-    return {
-        run.task: Pair(before[(run.task, run.version.id)], run)
-        for run in after
-        if (run.task, run.version.id) in before
-    }
+    pairs = {}
+    for run in after:
+        exact = _conditions(run)
+        base = before.get(exact) or before.get(exact[:2])
+        if base is not None:
+            pairs[run.task] = Pair(base, run)
+    return pairs
+
+
+def _conditions(run: RunSummary) -> tuple[str, ...]:
+    return run.task, run.version.id, run.model.ran_as
 
 
 def _reading(pair: Pair) -> Callable[..., Told]:

@@ -20,7 +20,7 @@ from core.tool_calls import read_calls
 from core.tool_calls.dresses import MAX_TEXT_CHARACTERS
 from core.tool_calls.python_calls import UNKNOWN_ESCAPE, python_calls
 from core.tool_calls.split import MAX_CALL_CHARACTERS
-from evals.call_marks import looks_like_call
+from evals.call_marks import inline_calls, looks_like_call
 from evals.strict_json import fenced_block
 
 Outcome = Literal["abstained", "malformed", "called"]
@@ -96,6 +96,9 @@ def _repaired(text: str, names: Sequence[str], refusal: _Refusal | None) -> Answ
         if found.repairs:
             calls = tuple(Call(call.name, _arguments(call)) for call in found.repaired[:MAX_CALLS])
             return AnswerCalls("called", calls, "repaired", found.repairs)
+        inline = tuple(Call(call.name, call.arguments) for call in inline_calls(text, names))
+        if inline and all(map(_is_json, inline)):
+            return AnswerCalls("called", inline, "repaired", ("prose", "python"))
     if not (refusal is not None and refusal.is_call) and not looks_like_call(text, names):
         return AnswerCalls("abstained")
     return AnswerCalls("malformed", problem=_problem(text, refusal))

@@ -1,8 +1,8 @@
 """Our scorers as metrics of Hugging Face's `evaluate`; a module of `evals/metrics/` is one of them.
 
-`evaluate.load("evals/metrics/NAME")` works offline, from the project's folder. Predictions are the
-answers' texts. Answers are graded in processes with limits, as in a run, so hostile ones can't
-hang or crash the caller.
+`evaluate.load("PROJECT/evals/metrics/NAME")` works offline and from any folder and script: a module
+finds the project by that path. Predictions are the answers' texts. Answers are graded in processes
+with limits, as in a run, so hostile ones can't hang or crash the caller.
 """
 
 import json

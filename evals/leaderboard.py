@@ -14,6 +14,7 @@ from typing import Any
 
 from evals.leaderboard_runs import DamagedRun, ModelKey, RunIndex, RunSummary, Version
 from evals.sample import Estimate
+from evals.stats.ranks import tie_groups
 
 LOWER_IS_BETTER = frozenset({"meta_language_rate", "refusal_rate", "expected_calibration_error"})
 """Metrics of which less is better."""
@@ -85,7 +86,9 @@ def make_board(
         for cell in _ranked(_cells(shown)):
             cells[(cell.run.model, task)] = cell
         columns.append(column)
-    models = sorted({model for model, _ in cells}, key=lambda model: (model.name, model.id))
+    models = sorted(
+        {model for model, _ in cells}, key=lambda model: (model.name, model.ran_as, model.id)
+    )
     return Board(tuple(columns), tuple(models), cells, tuple(damaged))
 
 
@@ -128,6 +131,8 @@ def cell_to_dict(cell: Cell) -> dict[str, Any]:
         "model": run.model.name,
         "model_digest": run.model.model_digest,
         "adapter_digest": run.model.adapter_digest,
+        "precision": run.model.precision,
+        "device": run.model.device,
         "run": run.run,
         "status": run.status,
         "score": score.to_dict() if score and cell.rank else None,
@@ -213,29 +218,16 @@ def _ranked(cells: Sequence[Cell]) -> list[Cell]:
     """Return the cells with their ranks and tie groups."""
     ranked = [cell for cell in cells if is_rankable(cell.run)]
     spans = {cell.run.run: _span(cell.run, len(ranked)) for cell in ranked}
-    groups = _groups([cell.run for cell in ranked], spans)
+    ranked.sort(key=lambda cell: cell.run.run)
+    values = [_signed(cell.run)[0] for cell in ranked]
+    groups = tie_groups(values, [spans[cell.run.run] for cell in ranked])
     done = [cell for cell in cells if not is_rankable(cell.run)]
-    for cell in ranked:
+    for cell, group in zip(ranked, groups, strict=True):
         low, high = spans[cell.run.run]
         better = sum(other_low > high for other_low, _ in spans.values())
         worse = sum(other_high < low for _, other_high in spans.values())
-        run = cell.run
-        done.append(Cell(run, 1 + better, len(ranked) - worse, groups[run.run], cell.newer))
+        done.append(Cell(cell.run, 1 + better, len(ranked) - worse, group, cell.newer))
     return done
-
-
-def _groups(runs: Sequence[RunSummary], spans: Mapping[str, tuple[float, float]]) -> dict[str, int]:
-    """Return the tie group of each run: the best one left anchors the next group."""
-    left = sorted(runs, key=lambda run: (-_signed(run)[0], run.run))
-    groups: dict[str, int] = {}
-    number = 0
-    while left:
-        number += 1
-        anchor_low = spans[left[0].run][0]
-        tied = [run for run in left if run is left[0] or spans[run.run][1] >= anchor_low]
-        groups |= {run.run: number for run in tied}
-        left = [run for run in left if run.run not in groups]
-    return groups
 
 
 def _span(run: RunSummary, models: int) -> tuple[float, float]:

@@ -42,7 +42,7 @@ class Version:
 
 @dataclass(frozen=True, slots=True)
 class ModelKey:
-    """Which weights were evaluated; a changed digest is another row."""
+    """Which weights were evaluated, and as what they ran; what differs in any is another row."""
 
     name: str
     """`MODEL` or `MODEL@VERSION`."""
@@ -50,11 +50,20 @@ class ModelKey:
     adapter_digest: str | None
     served: str | None = None
     """Where and how answers are made, as a digest, for a model whose weights nobody can name."""
+    precision: str | None = None
+    """Number format of the weights; None: not known."""
+    device: str | None = None
+    """`cpu` or `cuda`; None: not on the machine of the run."""
+
+    @property
+    def ran_as(self) -> str:
+        """Return precision and device in words, as "nf4 on cuda"; empty where neither is known."""
+        return " on ".join(known for known in (self.precision, self.device) if known)
 
     @property
     def id(self) -> str:
         """Return the name with digits of the digests, short and unique for links and widgets."""
-        digests = f"{self.model_digest}\n{self.adapter_digest}\n{self.served}"
+        digests = f"{self.model_digest}\n{self.adapter_digest}\n{self.served}\n{self.ran_as}"
         return f"{self.name}~{hashlib.sha256(digests.encode('utf-8', 'replace')).hexdigest()[:8]}"
 
 
@@ -184,6 +193,8 @@ def _run(run: str, folder: Path, summary: dict[str, Any], manifest: dict[str, An
         digest,
         _text_or_none(summary.get("adapter_digest")),
         _text_or_none(manifest.get("served")) if digest is None else None,
+        _text_or_none(manifest.get("precision")),
+        _text_or_none(manifest.get("device")),
     )
     metrics = _metrics(summary["metrics"])
     primary = summary.get("primary")

@@ -3,35 +3,34 @@
 import csv
 import io
 import re
+from collections.abc import Sequence
 
 from evals.leaderboard import Board, Cell, Column, cells_of
 from evals.leaderboard_runs import RunSummary
 
 CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 """What would move the cursor or turn the text around."""
+PARTED_FORMULA = re.compile(r"[;,|\t\r\n]\s*+(?=[=+\-@])")
 HEADERS = (
-    "task", "model", "model_digest", "adapter_digest", "status", "rank", "rank_worst", "tie_group",
-    "metric", "score", "low", "high", "bound_low", "bound_high", "floor", "n", "missing",
-    "cost_per_1000_usd", "tokens_per_s", "run", "task_digest", "data_digest", "grader_version",
+    "task", "model", "model_digest", "adapter_digest", "precision", "device", "status",
+    "rank", "rank_worst", "tie_group", "metric", "score", "low", "high", "bound_low", "bound_high",
+    "floor", "n", "missing", "cost_per_1000_usd", "tokens_per_s", "run", "task_digest",
+    "data_digest", "grader_version",
 )  # fmt: skip
 
 
-def board_csv(board: Board, tasks: frozenset[str] | None = None) -> str:
-    """Return one line for each model and task; no cell is a formula to a spreadsheet.
+def board_csv(board: Board, cells: Sequence[Cell]) -> str:
+    """Return one line for each of these cells of the board, in their order.
 
-    Args:
-        board: what is written.
-        tasks: only these; None: all.
+    No cell is a formula to a spreadsheet, not even to one that parts cells by `;`.
     """
     out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\r\n")
+    writer = csv.writer(out, quoting=csv.QUOTE_ALL, lineterminator="\r\n")
     writer.writerow(HEADERS)
-    for column in board.columns:
-        if tasks is None or column.task in tasks:
-            writer.writerows(
-                [_safe(value) for value in _values(column, cell)]
-                for cell in cells_of(board, column.task)
-            )
+    columns = {column.task: column for column in board.columns}
+    writer.writerows(
+        [_safe(value) for value in _values(columns[cell.run.task], cell)] for cell in cells
+    )
     return out.getvalue()
 
 
@@ -81,15 +80,14 @@ def _task_table(board: Board, column: Column) -> str:
         f"{column.task}: {column.metric}, {version.size} items, floor {floor}, "
         f"version {version.id}, {len(column.versions)} in all"
     )
-    rows = [("rank", "model", "score", "missing", "$/1000", "tokens/s", "run")]
+    rows = [("rank", "model", "ran as", "score", "missing", "$/1000", "tokens/s", "run")]
     for cell in cells_of(board, column.task):
         run = cell.run
         speed = "unknown" if run.tokens_per_s is None else f"{run.tokens_per_s:.0f}"
         cost = money(run.cost_per_1000)
         missing = f"{run.missing} of {run.n}"
-        rows.append(
-            (rank_text(cell), run.model.name, score_text(run), missing, cost, speed, run.run)
-        )
+        ran_as, score = run.model.ran_as or "unknown", score_text(run)
+        rows.append((rank_text(cell), run.model.name, ran_as, score, missing, cost, speed, run.run))
     clean = [[CONTROLS.sub(" ", value) for value in row] for row in rows]
     widths = [max(len(row[n]) for row in clean) for n in range(len(clean[0]))]
     lines = ["  ".join(v.ljust(w) for v, w in zip(row, widths, strict=True)) for row in clean]
@@ -101,7 +99,8 @@ def _values(column: Column, cell: Cell) -> tuple[object, ...]:
     score = run.score if cell.rank else None
     bounds = run.bounds.get(run.primary, (None, None))
     return (
-        run.task, run.model.name, run.model.model_digest, run.model.adapter_digest, run.status,
+        run.task, run.model.name, run.model.model_digest, run.model.adapter_digest,
+        run.model.precision, run.model.device, run.status,
         cell.rank, cell.rank_worst, cell.group, run.primary,
         score.value if score else None, score.low if score else None, score.high if score else None,
         *bounds, column.floor, run.n, run.missing, run.cost_per_1000, run.tokens_per_s, run.run,
@@ -110,8 +109,12 @@ def _values(column: Column, cell: Cell) -> tuple[object, ...]:
 
 
 def _safe(value: object) -> object:
-    """Return a value that no spreadsheet takes for a formula; numbers stay numbers."""
+    """Return a value that no spreadsheet takes for a formula; numbers stay numbers.
+
+    Quotes don't hold a cell together where another separator is in use, so an apostrophe is also
+    put between a separator and what begins a formula.
+    """
     if not isinstance(value, str):
         return "" if value is None else value
-    text = value.encode("utf-8", "replace").decode()
+    text = PARTED_FORMULA.sub(r"\g<0>'", value.encode("utf-8", "replace").decode())
     return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r", "\n")) else text

@@ -11,6 +11,9 @@ Mode = Literal["free", "deterministic", "predictions"]
 """`free`: requests are batched as they come. `deterministic`: by a recorded plan.
 `predictions`: nothing is generated, a file holds the answers."""
 MAX_SAMPLES = 100
+SAMPLING_TEMPERATURE = 0.7
+"""Of several answers to one item of a greedy task. Source: Wang et al. (2022), Self-consistency,
+arXiv:2203.11171, section 3.1."""
 
 
 class Key(NamedTuple):
@@ -33,11 +36,12 @@ class RunConfig:
     limit: int | None = None
     """Items to take, from the front of the shuffled ones; None: all."""
     samples: int = 1
-    """Answers for each item, 1 to 100; above 1 needs a temperature."""
+    """Answers for each item, 1 to 100; above 1 a greedy task is sampled, see `temperature`."""
     seed: int = 0
     """Of the order of items, and of sampling: repeat `r` uses `seed + r`."""
     temperature: float | None = None
-    """Instead of the task's, 0.0 to 2.0."""
+    """Instead of the task's, 0.0 to 2.0; None: the task's, or where that is greedy and several
+    answers are wanted `SAMPLING_TEMPERATURE`."""
     max_tokens: int | None = None
     """Instead of the task's, in tokens."""
     is_deterministic: bool = False

@@ -29,13 +29,15 @@ def ratings_command(args: argparse.Namespace, settings: Settings) -> Done:
     """Rate models by the votes in the store, or by a file of battles.
 
     Raises:
-        AppError: the file or the store can't be read, or --judge goes with a file.
+        AppError: the file or the store can't be read, or --judge goes with a file or --position.
     """
     if args.battles is not None:
         if args.judge:
             raise InputError("--judge is for the store; a file is rated as it is")
         found = ratings_from_file(args.battles, length=args.length, position=args.position)
         return Done(found.to_dict(), _ratings_text(found))
+    if args.judge and args.position:
+        raise InputError("--position is of people's votes: a judge is asked in both orders")
     source: Source = "judge" if args.judge else "person"
     with closing(open_store(settings.database_url)) as store:
         battles = Battles(store)
@@ -58,6 +60,7 @@ def _ratings_text(found: Ratings) -> str:
     lines = [
         f"{'' if one.rank is None else one.rank:>4} {one.id:32} {_points(one.rating):>7} "
         f"[{_points(one.low)}, {_points(one.high)}] of {one.n}"
+        f"{'' if one.tie_group is None else f', tie group {one.tie_group}'}"
         f"{', provisional' if one.is_provisional else ''}"
         for one in found.models
     ]

@@ -21,7 +21,7 @@ from evals.generate import Asking
 from evals.graders import grader_version
 from evals.health import Health
 from evals.identity import check_same, identify, is_local, versions
-from evals.manifest import Manifest, RunConfig
+from evals.manifest import SAMPLING_TEMPERATURE, Manifest, RunConfig
 from evals.plan import BATCH, batches, ordered
 from evals.progress import Count, Watch
 from evals.run_files import RunFolder, create_run
@@ -138,6 +138,8 @@ def _params(task: Task, config: RunConfig) -> GenerationParams:
     params = task.params
     if config.temperature is not None:
         params = replace(params, temperature=config.temperature)
+    elif config.samples > 1 and params.temperature == 0:
+        params = replace(params, temperature=SAMPLING_TEMPERATURE)
     if config.max_tokens is not None:
         params = replace(params, max_tokens=config.max_tokens)
     return replace(params, seed=config.seed) if params.temperature > 0 else params

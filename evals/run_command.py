@@ -17,7 +17,7 @@ from core.services import make_services
 from core.settings import Settings
 from evals.bar import Bar
 from evals.bench import Bench
-from evals.manifest import Manifest, RunConfig
+from evals.manifest import SAMPLING_TEMPERATURE, Manifest, RunConfig
 from evals.predictions import predictions_run
 from evals.progress import REMOTE_REQUESTS, Watch
 from evals.run import carry_out, grade, plan_run
@@ -34,9 +34,13 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", help="MODEL or MODEL@VERSION, as `python -m core models` lists")
     parser.add_argument("--task", action="append", default=[], help="may be given several times")
     parser.add_argument("--limit", type=int, help="items to take, from a seeded shuffle")
-    parser.add_argument("--samples", type=int, help="answers for each item; needs a temperature")
+    parser.add_argument("--samples", type=int, help="answers for each item")
     parser.add_argument("--seed", type=int, help="of the shuffle and of sampling; 0")
-    parser.add_argument("--temperature", type=float, help="instead of the task's")
+    parser.add_argument(
+        "--temperature",
+        type=float,
+        help=f"instead of the task's; {SAMPLING_TEMPERATURE} for several answers of a greedy one",
+    )
     parser.add_argument("--max-tokens", type=int, help="instead of the task's")
     parser.add_argument(
         "--deterministic", action="store_true", help="planned batches of a local model"
@@ -147,6 +151,8 @@ def _agreements(args: argparse.Namespace, manifest: Manifest) -> Mapping[str, bo
 
 def _done(summaries: Sequence[dict[str, Any]]) -> Done:
     for summary in summaries:
+        for warning in summary["warnings"]:
+            sys.stderr.write(f"understudy: run {summary['run']}: {warning}\n")
         if not is_valid(summary):
             sys.stderr.write(f"understudy: {_complaint(summary)}\n")
     is_all_valid = all(is_valid(summary) for summary in summaries)
@@ -171,6 +177,10 @@ def summary_text(summary: Mapping[str, Any]) -> str:
     lines = [f"{head}, {summary['n'] - summary['missing']} of {summary['n']} answers"]
     if summary["provider"] == "replay":
         lines.append("recorded answers, not a model's own speed or cost")
+    if summary["repeats"] > 1:
+        temperature = summary["params"]["temperature"]
+        lines.append(f"{summary['repeats']} answers for each item at temperature {temperature:g}")
+    lines += summary["warnings"]
     for name, found in summary["metrics"].items():
         bounds = (summary["bounds"] or {}).get(name)
         lines.append(f"  {name:24} {_estimate(found)}{_bounds(bounds)}")

@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from evals.grade_stage import Graded
 from evals.manifest import Key, Manifest
+from evals.routing_report import routing_report
 from evals.run_rows import Row
 from evals.sample import Grade
 from evals.task import Task
@@ -21,7 +22,7 @@ MAX_MISSING = 0.01
 NAMED = ("run", "task", "model")
 FACTS = (
     *("task_digest", "data_digest", "grader_version", "model_digest", "adapter_digest"),
-    *("provider", "mode", "repeats", "created_at"),
+    *("provider", "mode", "repeats", "params", "created_at"),
 )
 """What a summary repeats of its manifest."""
 MAX_LISTED = 20
@@ -60,6 +61,7 @@ def summarise(
         **_figures(task, grades, missing),
         "reason": None if ending == "stopped" else ending,
         **_absences(manifest, rows, graded),
+        "warnings": _warnings(rows.values()),
         **{name: getattr(manifest, name) for name in FACTS},
         **_costs(rows.values()),
         "finished_at": _finished_at(rows.values()),
@@ -74,7 +76,15 @@ def _figures(task: Task, grades: Sequence[Grade], missing: int) -> dict[str, Any
         "bounds": _bounds(task.metrics, grades, missing),
         "repaired": _estimates(task.metrics, grades, repaired=True),
         "floor": task.floor.value if task.floor else None,
+        **_routing(task, grades),
     }
+
+
+def _routing(task: Task, grades: Sequence[Grade]) -> dict[str, Any]:
+    """Return confusion, F1 of each label and calibration of a routing task; of others nothing."""
+    if task.scorer != "routing" or not grades:
+        return {}
+    return {"routing": routing_report(grades).to_dict()}
 
 
 def is_valid(summary: Mapping[str, Any]) -> bool:
@@ -147,6 +157,22 @@ def _absence(row: Row | None) -> str:
     if row is None:
         return "not_asked"
     return "ungraded" if row.status == "ok" else row.status
+
+
+def _warnings(rows: Iterable[Row]) -> list[str]:
+    """Return what speaks for other weights in between: names and fingerprints of a server."""
+    seen: dict[str, dict[str, None]] = {}
+    for row in rows:
+        if row.status == "ok" and row.model:
+            told = [f"{row.model[key]}" for key in ("served", "fingerprint") if row.model.get(key)]
+            if told:
+                seen.setdefault(str(row.model["id"]), {})[" ".join(told)] = None
+    return [
+        f"the server of {model!r} gave {len(told)} names or fingerprints for its model: "
+        f"{', '.join(list(told)[:MAX_REASONS])}; its weights may have changed during the run"
+        for model, told in seen.items()
+        if len(told) > 1
+    ]
 
 
 def _costs(rows: Collection[Row]) -> dict[str, Any]:

@@ -12,7 +12,7 @@ class Floor:
     """What trivial answers score: a model below it has learnt nothing."""
 
     answers: tuple[str, ...]
-    """The trivial answers, each given to every sample."""
+    """The trivial answers, each given to every sample; `{question}` is the sample's own."""
     value: float
     """Best primary metric that one of them reached, 0.0 to 1.0; a test measures it again."""
 

@@ -38,11 +38,12 @@ def build_battle(parts: BattleParts) -> None:
             with gr.Row():
                 save = gr.Button("Save", variant="primary", size="sm", elem_id="battle-save")
                 close = gr.Button("Close", size="sm", elem_id="battle-close")
+        result = gr.HTML("", elem_id="battle-result", elem_classes=OFF)
         tally = gr.Markdown(elem_id="battle-tally")
     item = top.pop("item")
     widgets = BattleWidgets(
         state=gr.State(BattleState()), asked=asked, sides=sides, status=status, editor=editor,
-        editor_title=title, better=better, tally=tally, **top, **shown, **vote,
+        editor_title=title, better=better, result=result, tally=tally, **top, **shown, **vote,
     )  # fmt: skip
     callbacks = BattleCallbacks(parts, widgets)
     _wire_battle(callbacks, widgets, item)

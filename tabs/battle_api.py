@@ -12,8 +12,10 @@ import gradio as gr
 from gradio.events import api
 
 from core.errors import InputError
+from evals.arena.items import Verdict
 from evals.arena.shown import Ask, Reveal, RevealedSide
 from tabs.battle_parts import BattleParts
+from tabs.battle_result import Marks, marks_of, verdict_json
 from tabs.bridge import handler
 from tabs.leaderboard_view import text_of
 
@@ -65,7 +67,7 @@ class BattleCalls:
         reveal = self._parts.arena.vote(
             self._parts.visitor(request), text_of(battle_id), text_of(outcome), reasons_of(reasons)
         )
-        return revealed(reveal)
+        return revealed(reveal, marks_of(self._parts.home, reveal))
 
 
 def asked(prompt: object, task: object = "", item: object = "") -> Ask:
@@ -103,23 +105,26 @@ def reasons_of(value: object) -> tuple[str, ...]:
     return tuple(text_of(reason) for reason in value)
 
 
-def revealed(reveal: Reveal) -> Json:
-    """Return a reveal as JSON."""
+def revealed(reveal: Reveal, marks: Marks) -> Json:
+    """Return a reveal as JSON, with the scorer's marks where the prompt was a task's item."""
     return {
         "battle": reveal.battle,
         "outcome": reveal.outcome,
         "reasons": list(reveal.reasons),
         "excluded_because": reveal.excluded_because,
         "experiment": reveal.experiment,
-        "a": _side(reveal.a),
-        "b": _side(reveal.b),
+        "task": reveal.task,
+        "item": reveal.item,
+        "a": _side(reveal.a, marks.a),
+        "b": _side(reveal.b, marks.b),
     }
 
 
-def _side(side: RevealedSide) -> Json:
+def _side(side: RevealedSide, verdict: Verdict) -> Json:
     return {
         "asked": side.arm.model,
         "answer": side.answer,
         "names_itself": side.names_itself,
+        "verdict": verdict_json(verdict),
         **side.generation.facts(),
     }

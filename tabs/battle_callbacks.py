@@ -14,6 +14,7 @@ from evals.arena.items import item_tasks, random_item
 from evals.arena.shown import RevealedSide, Ticket
 from tabs.battle_api import asked, prompt_of, reasons_of
 from tabs.battle_parts import BattleParts
+from tabs.battle_result import marks_of
 from tabs.battle_view import (
     FAILED,
     STOPPED,
@@ -85,15 +86,17 @@ class BattleCallbacks:
         """Show that the battle has ended; leaving its stream is what ended it."""
         return {**self._screen.idle(STOPPED), self._widgets.state: replace(state, battle="")}
 
-    def on_vote(self, outcome: Outcome) -> Callable[..., Update]:
+    def on_vote(self, outcome: Outcome) -> Callable[..., Iterator[Update]]:
         """Return the callback of the button for this outcome."""
 
-        def vote(state: BattleState, reasons: object, request: gr.Request) -> Update:
-            """Store the vote and show what was behind the sides."""
+        def vote(state: BattleState, reasons: object, request: gr.Request) -> Iterator[Update]:
+            """Store the vote and show what was behind the sides, then the scorer's word."""
             reveal = self._parts.arena.vote(
                 self._parts.visitor(request), state.battle, outcome, reasons_of(reasons)
             )
-            return self._screen.revealed(state, reveal)
+            yield self._screen.revealed(state, reveal)
+            if reveal.item is not None:
+                yield self._screen.judged(reveal, marks_of(self._parts.home, reveal))
 
         return vote
 

@@ -13,6 +13,7 @@ from core.store.battle_records import BattleCounts, SideName
 from evals.arena.shown import Reveal
 from evals.arena.votes import EXCLUDED
 from tabs.battle_parts import BattleParts
+from tabs.battle_result import Marks
 from tabs.escape import as_text
 from tabs.showing import hidden, shown
 
@@ -74,6 +75,7 @@ class BattleWidgets:
     editor: gr.Column
     editor_title: gr.Markdown
     better: gr.Textbox
+    result: gr.HTML
     tally: gr.Markdown
 
     def changed(self) -> list[Block]:
@@ -159,11 +161,23 @@ class BattleScreen:
             w.answer_b: as_text(reveal.b.answer) if reveal.b.answer.strip() else EMPTY,
             w.reveal_a: shown(value=pages.side(reveal.a)),
             w.reveal_b: shown(value=pages.side(reveal.b)),
+            w.result: shown(value=pages.differences(reveal)),
             w.edit_a: shown(),
             w.edit_b: shown(),
             w.editor: hidden(),
             w.status: said,
             w.tally: tally(self._parts.arena.counts()),
+        }
+
+    def judged(self, reveal: Reveal, marks: Marks) -> Update:
+        """Return what changes once the scorer has spoken.
+
+        Only texts change: what another battle has hidden meanwhile stays hidden.
+        """
+        w, pages = self._widgets, self._parts.pages
+        return {
+            w.reveal_a: gr.update(value=pages.side(reveal.a, marks.a, marks.metric)),
+            w.reveal_b: gr.update(value=pages.side(reveal.b, marks.b, marks.metric)),
         }
 
     def _voting(self, *, is_open: bool) -> Update:
@@ -175,6 +189,7 @@ class BattleScreen:
         return {
             w.reveal_a: hidden(value=""),
             w.reveal_b: hidden(value=""),
+            w.result: hidden(value=""),
             w.edit_a: hidden(),
             w.edit_b: hidden(),
             w.editor: hidden(),

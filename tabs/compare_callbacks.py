@@ -84,7 +84,7 @@ class CompareCallbacks:
 
         Closing this ends the answers.
         """
-        talk = talk.asks(question, len(asked.sides))
+        talk = talk.asks(question, asked)
         requests = talk.requests(asked, question, person)
         for request in requests:
             self._parts.gateway.check(request)

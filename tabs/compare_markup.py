@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from core.messages import Generation
-from evals.arena.diffs import CallPair, Field, TextDiff, call_diff, json_diff, text_diff
+from core.store.battle_records import shown_answer
+from evals.arena.diffs import CallPair, FieldDiff, TextDiff, call_diff, json_diff, text_diff
 from evals.arena.items import Verdict
 from evals.grading import GradingFailure
 from tabs.chat_view import ENDS, cost, gateway_notes, seconds, tokens
@@ -36,16 +37,18 @@ class Compared:
     name_a: str
     name_b: str
     calls: tuple[CallPair, ...]
-    fields: tuple[Field, ...] | None
+    fields: FieldDiff | None
     """None: not both answers are JSON objects or lists."""
     text: TextDiff | None
     """None: neither has a text, or `fields` say it better."""
+    is_unread: bool = False
+    """Whether a call can't be read: then `text` is the answers with their calls as written."""
 
     @property
     def is_same(self) -> bool:
         """Whether the answers agree in all that is compared."""
         same_calls = all(pair.is_same for pair in self.calls)
-        same_fields = all(field.presence == "same" for field in self.fields or ())
+        same_fields = self.fields is None or self.fields.is_same
         return same_calls and same_fields and (self.text is None or self.text.is_same)
 
 
@@ -72,6 +75,7 @@ class ComparePages:
             heads=FIGURES,
             rows=rows,
             item=item,
+            changes=talk.changes,
             is_judged=any(row.verdict for row in rows),
             pairs=differences(names, turns, [tool.name for tool in asked.tools]),
             link=link_to(talk, asked).address(),
@@ -140,6 +144,9 @@ def compared(
     """Compare two answers: their calls, then their texts as JSON or word by word."""
     has_calls = bool(tools or a.tool_calls or b.tool_calls)
     calls = call_diff((a.text, a.tool_calls), (b.text, b.tool_calls), tools) if has_calls else ()
+    if calls is None:
+        written = text_diff(shown_answer(a), shown_answer(b))
+        return Compared(name_a, name_b, (), None, written, is_unread=True)
     fields = json_diff(a.text, b.text)
     has_text = bool(a.text.strip() or b.text.strip())
     text = text_diff(a.text, b.text) if has_text and fields is None else None

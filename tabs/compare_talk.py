@@ -56,6 +56,8 @@ class Talk:
     """The item that was chosen as the first question."""
     is_item: bool = False
     """Whether the first question was the item's own, so that its scorer may judge the answers."""
+    changes: tuple[str, ...] = ()
+    """What of the item's options was changed for a side, so that it was not asked as in a run."""
     sides: tuple[tuple[Turn, ...], ...] = ()
     """The turns of each side; empty until the first question."""
 
@@ -74,12 +76,13 @@ class Talk:
         """Return how many questions were asked."""
         return len(self.sides[0]) if self.sides else 0
 
-    def asks(self, question: str, count: int) -> "Talk":
-        """Return the comparison as one of so many sides whose next question this is.
+    def asks(self, question: str, asked: Asked) -> "Talk":
+        """Return the comparison as one of these sides whose next question this is.
 
         Raises:
             InputError: there is no question, or the number of sides has changed.
         """
+        count = len(asked.sides)
         if not FEWEST_SIDES <= count <= MOST_SIDES:
             raise InputError(f"a comparison has 2 to {MOST_SIDES} models, got {count}")
         if self.turn and len(self.sides) != count:
@@ -90,7 +93,8 @@ class Talk:
         is_item = self.item is not None and question.strip() == self.item.question.strip()
         if not is_item:
             _refuse_empty(question)
-        return replace(self, is_item=is_item, sides=((),) * count)
+        changes = changes_of(self.item, asked) if self.item and is_item else ()
+        return replace(self, is_item=is_item, changes=changes, sides=((),) * count)
 
     def before_last(self) -> "Talk":
         """Return the comparison without the last question and its answers.
@@ -119,10 +123,11 @@ class Talk:
             params = replace(params, seed=secrets.randbelow(2**32))
         if self.is_item and self.item and not self.turn:
             params = replace(params, stop=self.item.params.stop)
+            question = self.item.question
         return [
             GenerationRequest(
                 model=side.model,
-                messages=self._messages(turns, side.system.strip() or asked.system, question),
+                messages=self._messages(turns, system_of(side, asked), question),
                 params=params,
                 caller=person.visitor,
                 tools=asked.tools,
@@ -143,6 +148,23 @@ class Talk:
                 said += [Message("user", turn.question)] if turn.question.strip() else []
                 said.append(Message("assistant", turn.answer.text, turn.answer.tool_calls))
         return (*first, *self.given, *said, *asked)
+
+
+def system_of(side: SideOptions, asked: Asked) -> str:
+    """Return the system prompt that a side gets."""
+    return side.system.strip() or asked.system
+
+
+def changes_of(item: Item, asked: Asked) -> tuple[str, ...]:
+    """Return which options of any side are not those of a run of the item's task, in words."""
+    params = replace(asked.params, stop=item.params.stop)
+    changed = {
+        "the system prompt": any(system_of(side, asked) != item.system for side in asked.sides),
+        "the tools": asked.tools != item.tools,
+        "the parameters": params != item.params,
+        "the filter": any(side.filter for side in asked.sides),
+    }
+    return tuple(words for words, is_changed in changed.items() if is_changed)
 
 
 def _refuse_empty(question: str) -> None:

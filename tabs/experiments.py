@@ -61,8 +61,9 @@ def build_experiments(parts: ExperimentParts, section: gr.Tab) -> None:
                     )
                 ]
             gr.Markdown(
-                "Used for arms without a price, on the measured seconds of each request; kept "
-                "nowhere. Leave empty what you don't know: the cost stays unknown.",
+                "Used for arms that run on this machine and have no price, on the measured seconds "
+                "of each request; kept nowhere. Leave empty what you don't know: the cost stays "
+                "unknown.",
                 elem_id="experiment-rates-note",
             )
         end, form = build_form()

@@ -93,9 +93,10 @@ def compare_address(models: Sequence[str], task: str = "", item: str = "") -> st
 
 
 def digest_of(key: ModelKey) -> str:
-    """Return enough of what names the weights, the adapter's part first."""
+    """Return enough of what names the weights, the adapter's part first, and as what they ran."""
     digest = key.adapter_digest or key.model_digest or key.served
-    return short(digest) if digest else "no digest"
+    named = short(digest) if digest else "no digest"
+    return f"{named}, {key.ran_as}" if key.ran_as else named
 
 
 def _span(cell: Cell, floor: float | None) -> dict[str, float | None] | None:

@@ -77,10 +77,9 @@ class BoardScreen:
         return make_board(*self._parts.index.all(), {view.task: view.version})
 
     def csv(self, view: View) -> str:
-        """Return what the view's table holds, all its columns, as CSV."""
+        """Return the cells that the view's table shows, in its order, as CSV with all columns."""
         board = self.board(view)
-        view = checked(view, board)
-        return board_csv(board, frozenset([view.task]) if view.task else None)
+        return board_csv(board, shown_cells(board, checked(view, board)))
 
     def show(
         self, view: View, *, is_admin: bool, notice: str = "", is_placed: bool = True
@@ -192,11 +191,20 @@ def chosen_cells(board: Board, view: View) -> list[Cell]:
     return in_order(cells, view)
 
 
+def shown_cells(board: Board, view: View) -> list[Cell]:
+    """Return the chosen cells as the table has them: where it shows all tasks, model by model."""
+    cells = chosen_cells(board, view)
+    if view.task:
+        return cells
+    places = {model: place for place, model in enumerate(models_of(cells, view))}
+    return sorted(cells, key=lambda cell: (places[cell.run.model], cell.run.task))
+
+
 def found_by(cell: Cell) -> str:
     """Return what a search looks through."""
     run, model = cell.run, cell.run.model
     digests = f"{model.model_digest} {model.adapter_digest} {model.served}"
-    return f"{model.name} {digests} {run.task} {run.run} {run.status}".casefold()
+    return f"{model.name} {digests} {model.ran_as} {run.task} {run.run} {run.status}".casefold()
 
 
 def in_order(cells: Sequence[Cell], view: View) -> list[Cell]:

@@ -46,7 +46,7 @@ def turns_of(example: Example) -> list[Turn]:
 
 def last_answer(example: Example) -> str:
     """Return the text of the answer that a rewrite replaces."""
-    return example.conversation[-1].text
+    return example.answer[-1].text if example.answer else ""
 
 
 def defects_of(audit: KeptAudit) -> list[Defect]:

@@ -104,6 +104,7 @@ def result_figures(history: History) -> tuple[Figure, ...]:
         ("Loss", f"{loss.values[0]:.4f} to {loss.values[-1]:.4f}" if loss.steps else None),
         ("Eval loss", _range(evaluated.values)),
         ("Best step", _count(end.get("best_step"))),
+        ("Better step, lost", _count(end.get("best_step_lost"))),
         ("Tokens", _count(history.tokens or None)),
         ("Examples", _count(start.get("examples"))),
         ("Held out", _count(start.get("eval_examples"))),

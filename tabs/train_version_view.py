@@ -31,6 +31,7 @@ FIGURE_NAMES: Mapping[str, str] = {
     "loss": "Last loss",
     "eval_loss": "Eval loss",
     "best_step": "Best step",
+    "best_step_lost": "Better step, lost",
     "tokens": "Tokens",
     "examples": "Examples",
     "eval_examples": "Held out",

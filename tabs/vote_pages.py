@@ -9,13 +9,15 @@ from core.messages import Generation
 from core.outcomes import Outcome
 from core.store.battle_records import Source
 from core.store.experiments import Experiment
+from evals.arena.items import Verdict
 from evals.arena.panel import Panel
 from evals.arena.results import words_of
-from evals.arena.shown import RevealedSide
+from evals.arena.shown import Reveal, RevealedSide
 from evals.arena.standings import Standing
 from evals.ratings import Rating
 from evals.ratings.rate import FEW_BATTLES
 from tabs.chat_view import ENDS, cost, seconds, tokens
+from tabs.compare_markup import compared, verdict_text
 from tabs.templates import make_templates
 
 OUTCOME_WORDS: Mapping[Outcome, str] = {
@@ -51,9 +53,17 @@ class VotePages:
         self._templates = make_templates(folder)
         self._templates.filters |= {"seconds": seconds, "capitalize_first": capitalize_first}
 
-    def side(self, side: RevealedSide) -> str:
-        """Return what was behind one side."""
-        return self._render("reveal.html", side=side, facts=facts_of(side.generation))
+    def side(self, side: RevealedSide, verdict: Verdict = None, metric: str = "") -> str:
+        """Return what was behind one side, and the scorer's word on its answer if there is one."""
+        words, is_right = verdict_text(verdict, metric)
+        facts = facts_of(side.generation)
+        return self._render("reveal.html", side=side, facts=facts, verdict=words, is_right=is_right)
+
+    def differences(self, reveal: Reveal) -> str:
+        """Return how the two answers differ, as Side by side shows it."""
+        a, b = (f"{name}, {s.arm.model}" for name, s in (("A", reveal.a), ("B", reveal.b)))
+        pair = compared(a, b, reveal.a.generation, reveal.b.generation, reveal.tools)
+        return self._render("battle_result.html", pairs=[pair])
 
     def ratings(self, standing: Standing, source: Source) -> str:
         """Return the tables of a standing."""
@@ -126,7 +136,8 @@ def counts_of(panel: Panel) -> list[tuple[str, str]]:
         ("Both bad", f"{counts.both_bad:,}"),
         ("Items", f"{counts.n:,}"),
     ]
-    return found if panel.verdict != "not_enough" else [*found, ("Still needed", more)]
+    is_open = panel.verdict == "not_enough" and not panel.is_final
+    return [*found, ("Still needed", more)] if is_open else found
 
 
 def plan_text(experiment: Experiment) -> str:

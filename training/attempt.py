@@ -14,10 +14,10 @@ from training.checkpoint_saving import Saving
 from training.checkpoints import Checkpoint, clear_parts, newest_valid
 from training.events import Kind
 from training.heartbeat import Heartbeat
-from training.learnt import put_in_place
+from training.learnt import choose, put_in_place
 from training.mirror_state import MirrorLink
 from training.recipes.base_model import load_base
-from training.recipes.course import Course, best_of, eval_losses, is_stale
+from training.recipes.course import Course, eval_losses, is_stale
 from training.recipes.hooks import Hooks
 from training.recipes.samples import samples
 from training.recipes.trainers import Built, build_trainer
@@ -158,23 +158,29 @@ class Attempt:
         return state.global_step >= course.total or is_stale(losses, self._spec.config.patience)
 
     def _finish(self, trainer: Any, weights: "Weights") -> None:
-        """Put the best weights in place and tell of them."""
+        """Put the best weights in place and tell of them; of lost ones, what took their place."""
         self._pulse.phase = "finishing"
+        if not trainer.is_world_process_zero():
+            return
         step, losses = trainer.state.global_step, eval_losses(trainer.state.log_history)
-        best = best_of(losses)
-        source = self._checkpoints / f"step-{step if best is None else best}"
-        if trainer.is_world_process_zero():
-            place = put_in_place(self._folder, source, self._spec.config, weights.tokenizer)
-            trainer.load_learnt(source)
-            self._samples(trainer, weights, "after")
-            values = {
-                "best_step": best,
-                "eval_loss": dict(losses).get(best or step),
-                "path": place.path.name,
-                "digest": place.digest,
-                "is_early": step < trainer.course.total,
-            }
-            self._tell("completed", step, values)
+        choice = choose(self._checkpoints, losses, step)
+        if choice.lost is not None:
+            values = {"step_lost": choice.wanted, "used": choice.step, "reason": choice.lost}
+            self._tell("warning", step, {"what": "best_checkpoint_lost", **values})
+        source = self._checkpoints / f"step-{choice.step}"
+        place = put_in_place(self._folder, source, self._spec.config, weights.tokenizer)
+        trainer.load_learnt(source)
+        self._samples(trainer, weights, "after")
+        done: dict[str, Any] = {
+            "best_step": choice.step if losses else None,
+            "eval_loss": dict(losses).get(choice.step),
+            "path": place.path.name,
+            "digest": place.digest,
+            "is_early": step < trainer.course.total,
+        }
+        if choice.lost is not None:
+            done["best_step_lost"] = choice.wanted
+        self._tell("completed", step, done)
 
     def _samples(self, trainer: Any, weights: "Weights", when: str) -> None:
         if trainer.is_world_process_zero():

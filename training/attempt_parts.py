@@ -103,14 +103,14 @@ def load_rows(folder: Path, spec: RunSpec, tokenizer: Any) -> Rows:
     return read_rows(path, path.parent, spec.config, tokenizer)
 
 
-def read_rows(path: Path, splits: Path, config: TrainConfig, tokenizer: Any) -> Rows:
+def read_rows(path: Path, splits: Path | None, config: TrainConfig, tokenizer: Any) -> Rows:
     """Return the rows of a file in tokens; `splits` may hold the ids of either side.
 
     Raises:
         InputError: they can't be trained on, or a split names examples that are not there.
         StorageError: they can't be read.
     """
-    wanted = {side: _ids(splits / f"{side}.ids") for side in SIDES}
+    wanted = {side: _ids(splits / f"{side}.ids") if splits else None for side in SIDES}
     train, evaluation = wanted["train"], wanted["eval"]
     found: dict[str, list[Example]] = {side: [] for side in SIDES}
     for example in read_examples(path):

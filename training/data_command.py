@@ -41,6 +41,7 @@ from training.datasets.versions import (
     find_version,
     list_versions,
     read_examples,
+    refused_rows,
     sync_folder,
     write_synced,
 )
@@ -69,17 +70,22 @@ def data_import(
 
 
 def data_from_logs(
-    settings: Settings, name: str, kind: Kind | None = None, votes: Voices | None = None
+    settings: Settings,
+    name: str,
+    kind: Kind | None = None,
+    votes: Voices | None = None,
+    with_items: bool = False,
 ) -> dict[str, JsonValue]:
     """Make a dataset version of what people liked and corrected in chats, or of blind votes.
 
-    `kind` is `sft` for chats and `preference` for votes where none is given.
+    `kind` is `sft` for chats and `preference` for votes where none is given. `with_items`: votes on
+    items of evaluation tasks too.
     """
     store = open_store(settings.database_url)
     try:
         source: Source = StoreFeedback(store, kind or "sft")
         if votes is not None:
-            source = StoreVotes(store, kind or "preference", votes)
+            source = StoreVotes(store, kind or "preference", votes, with_items=with_items)
         return import_source(settings.home, name, source).to_dict()
     finally:
         store.close()
@@ -225,8 +231,9 @@ def _opened(home: Path, dataset: str) -> Iterator[tuple[Version, int, JsonObject
     if not path.is_file():
         version = find_version(home, dataset)
         check_digest(version)
-        refused = version.how.get("refused", 0)
-        yield version, refused if isinstance(refused, int) else 0, {}
+        refused, reasons = version.how.get("refused", 0), refused_rows(version).get("reasons")
+        count = refused if isinstance(refused, int) else 0
+        yield version, count, reasons if isinstance(reasons, dict) else {}
         return
     with tempfile.TemporaryDirectory(prefix="understudy-audit-") as scratch:
         report = import_dataset(Path(scratch), path, SCRATCH_NAME)

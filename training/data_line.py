@@ -71,7 +71,7 @@ def _import(args: argparse.Namespace, settings: Settings) -> dict[str, JsonValue
 
 def _from_logs(args: argparse.Namespace, settings: Settings) -> dict[str, JsonValue]:
     """Make a dataset version of liked and corrected answers, or of votes in blind battles."""
-    return data_from_logs(settings, args.name, args.kind, args.votes)
+    return data_from_logs(settings, args.name, args.kind, args.votes, args.with_items)
 
 
 def _audit(args: argparse.Namespace, settings: Settings) -> dict[str, JsonValue]:
@@ -101,7 +101,8 @@ def _add_nothing(_: argparse.ArgumentParser) -> None:
 
 def _add_file(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("path", type=Path, metavar="FILE", help="JSONL, CSV or Parquet")
-    parser.add_argument("--format", choices=list(FORMATS), help="told from the rows without it")
+    known = ", ".join(FORMATS)
+    parser.add_argument("--format", help=f"told from the rows without it; one of: {known}")
 
 
 def _add_preview(parser: argparse.ArgumentParser) -> None:
@@ -125,6 +126,12 @@ def _add_from_logs(parser: argparse.ArgumentParser) -> None:
         choices=get_args(Voices),
         const="people",
         help="of blind battles instead of chats; a judge's only where asked for",
+    )
+    parser.add_argument(
+        "--with-items",
+        action="store_true",
+        help="votes on items of evaluation tasks too, as all judges' are; those tasks can't judge "
+        "what learns them",
     )
 
 

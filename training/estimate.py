@@ -22,8 +22,9 @@ from core.errors import InputError, TrainingError
 from core.providers.local import folder_here
 from core.settings import PROJECT, Settings
 from training.config import TrainConfig
-from training.estimate_advice import Need, advice
+from training.estimate_advice import Need, advice, lighter
 from training.estimate_bounds import least_bytes
+from training.free_memory import free_bytes
 from training.run_folder import base_entry, find_rows
 
 GB = 1e9
@@ -42,13 +43,15 @@ class Estimate:
     """What a run takes on this machine."""
 
     fits: bool
-    memory_gb: float
-    """Most memory at once: main memory, or the GPU's where there is one; a lower bound where
-    nothing could be measured."""
+    memory_gb: float | None
+    """Most memory at once: main memory, or the GPU's where there is one; None: it is unknown, and
+    more than was free, for the measurement ran out of memory."""
     free_gb: float
     """What is free of it now."""
+    is_least: bool = False
+    """Whether `memory_gb` is a lower bound: the weights are too large to measure more."""
     advice: tuple[str, ...] = ()
-    """What would fit, when this does not."""
+    """What would fit, when this does not; where nothing could be measured, what may."""
     steps: int | None = None
     step_s: float | None = None
     """Seconds per step, mean."""
@@ -87,16 +90,33 @@ def estimate(
     folder = _base_folder(config, settings)
     find_rows(settings.home, config.dataset)
     free = free_bytes()
-    bound = least_bytes(config, folder)
-    if bound > MARGIN * free:
-        return _too_large(config, folder, Need(bound, bound), free)
+    room = int(MARGIN * free)
+    if (bound := least_bytes(config, folder)) > room:
+        return _too_large(bound, free, lighter(config, folder, room), is_least=True)
     told = _probe(config, settings, tell)
     if told is None:
-        return _too_large(config, folder, Need(free, bound), free)
+        return beyond(config, folder, free)
     need = Need(told["peak_bytes"], told["loaded_bytes"])
-    if need.peak > MARGIN * free:
-        return _too_large(config, folder, need, free)
+    if need.peak > room:
+        return _too_large(need.peak, free, advice(config, folder, need, room))
     return _measured(told, free, price_per_hour)
+
+
+def beyond(config: TrainConfig, folder: Path, free: int) -> Estimate:
+    """Return the estimate of a run whose measurement ran out of memory: its need is unknown."""
+    return _too_large(None, free, lighter(config, folder, int(MARGIN * free)))
+
+
+def _too_large(
+    need: int | None, free: int, ways: tuple[str, ...], *, is_least: bool = False
+) -> Estimate:
+    return Estimate(
+        fits=False,
+        memory_gb=None if need is None else round(need / GB, 3),
+        free_gb=round(free / GB, 3),
+        is_least=is_least,
+        advice=ways,
+    )
 
 
 def _measured(told: Mapping[str, Any], free: int, price_per_hour: float | None) -> Estimate:
@@ -126,28 +146,6 @@ def _base_folder(config: TrainConfig, settings: Settings) -> Path:
     if folder is None or not folder.is_dir():
         raise InputError(f"{config.model!r} is not on this disk yet; download it first, by a chat")
     return folder
-
-
-def free_bytes() -> int:
-    """Return the memory that a run could take now."""
-    import psutil
-
-    from core.providers.weights import has_cuda
-
-    if has_cuda():
-        import torch
-
-        return int(torch.cuda.mem_get_info()[0])
-    return int(psutil.virtual_memory().available)
-
-
-def _too_large(config: TrainConfig, folder: Path, need: Need, free: int) -> Estimate:
-    return Estimate(
-        fits=False,
-        memory_gb=round(need.peak / GB, 3),
-        free_gb=round(free / GB, 3),
-        advice=advice(config, folder, need, int(MARGIN * free)),
-    )
 
 
 def _probe(config: TrainConfig, settings: Settings, tell: Tell) -> Mapping[str, Any] | None:

@@ -34,7 +34,7 @@ def estimate_command(args: argparse.Namespace, settings: Settings) -> Done:
 
 def estimate_text(found: Estimate) -> str:
     """Return an estimate for people."""
-    memory = f"memory: {found.memory_gb:.2f} GB of {found.free_gb:.2f} GB that are free"
+    memory = f"memory: {_memory(found)} {found.free_gb:.2f} GB that are free"
     if not found.fits:
         return "\n".join([f"does not fit; {memory}", *(f"  {way}" for way in found.advice)])
     lines = [memory, f"steps: {found.steps}, {found.step_s:.2f} s each"]
@@ -43,6 +43,12 @@ def estimate_text(found: Estimate) -> str:
     if found.cost is not None:
         lines.append(f"cost: {found.cost:.4f}")
     return "\n".join(lines)
+
+
+def _memory(found: Estimate) -> str:
+    if found.memory_gb is None:
+        return "unknown, more than the"
+    return f"{'at least ' if found.is_least else ''}{found.memory_gb:.2f} GB of"
 
 
 def _tell(progress: str) -> None:

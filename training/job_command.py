@@ -1,4 +1,4 @@
-"""`python -m training run` and `jobs`: start a run and follow it, look at runs, stop and resume."""
+"""`python -m training run` and `jobs`: start a run, follow, stop, resume and restore it."""
 
 import argparse
 import sys
@@ -17,6 +17,7 @@ from core.settings import Settings
 from core.store import open_store
 from training.config import TrainConfig
 from training.job_new import NewRun, queue_run
+from training.job_restore import restore_job
 from training.job_states import ACTIVE
 from training.job_view import JobView
 from training.jobs import Jobs
@@ -71,12 +72,15 @@ def follow(jobs: Jobs, name: str, tell: Callable[[str], Any]) -> JobView:
 
 def add_jobs_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `jobs` to its parser."""
-    parser.add_argument("action", choices=["list", *ACTIONS])
+    parser.add_argument("action", choices=["list", *ACTIONS, "restore"])
     parser.add_argument("id", nargs="?", help="of the job: the run's name")
+    parser.add_argument(
+        "--mirror", metavar="URL", help="of `restore`: the run's `mirror`, to bring it back from"
+    )
 
 
 def jobs_command(args: argparse.Namespace, settings: Settings) -> Done:
-    """List the jobs, show one, stop one or go on with one.
+    """List the jobs, show one, stop one, go on with one, or bring one back from its mirror.
 
     Raises:
         AppError: there is no such job, or it is in no state for this.
@@ -84,13 +88,19 @@ def jobs_command(args: argparse.Namespace, settings: Settings) -> Done:
     if (args.id is None) != (args.action == "list"):
         wants = "takes no id" if args.action == "list" else "needs the id of a job"
         raise InputError(f"jobs {args.action} {wants}")
+    if (args.mirror is None) == (args.action == "restore"):
+        wants = "needs" if args.action == "restore" else "takes no"
+        raise InputError(f"jobs {args.action} {wants} --mirror URL")
     with closing(open_store(settings.database_url)) as store:
         jobs = Jobs.of(settings, store)
         if args.action == "list":
             views = jobs.list()
             text = "\n".join(progress_line(view) for view in views) or "no jobs yet"
             return Done({"jobs": [view.to_dict() for view in views]}, text)
-        view = ACTIONS[args.action](jobs, args.id)
+        if args.action == "restore":
+            view = restore_job(jobs, args.mirror, args.id)
+        else:
+            view = ACTIONS[args.action](jobs, args.id)
     return Done(view.to_dict(), job_text(view))
 
 

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 
 from training.job_facts import Ending, RunFacts
 from training.job_rows import Job
-from training.job_states import WORKING
+from training.job_states import ACTIVE, WORKING
 from training.launch.base import WorkerStatus
 
 FIRST_WAIT_S, LONGEST_WAIT_S = 5.0, 600.0
@@ -70,6 +70,14 @@ def failed_here(job: Job, look: Look, reason: str, *, may_pass: bool) -> tuple[J
     failed = replace(job, status="failed", error=reason, ended_at=look.now)
     is_over = job.status == "stopping" or not may_pass
     return (failed,) if is_over else _again(failed, look, _step_of(look))
+
+
+def broken(job: Job, error: Exception, now: datetime) -> tuple[Job, ...]:
+    """Return what becomes of a job over a failure that nobody foresaw."""
+    if job.status not in ACTIVE:
+        return ()
+    reason = f"{type(error).__name__}: {error}"[:2000]
+    return (replace(job, status="failed", error=reason, ended_at=now),)
 
 
 def requeued(job: Job, now: datetime) -> Job:

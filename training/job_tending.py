@@ -1,5 +1,6 @@
 """Bringing a job's row up to what its worker did; done by the supervisor, or in its absence."""
 
+import logging
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -7,11 +8,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from core.errors import AppError, StorageError, UnavailableError
-from training.job_course import Look, course, failed_here
+from training.job_course import Look, broken, course, failed_here
 from training.job_facts import log_end, run_facts
 from training.job_rows import Job, JobRows
 from training.job_states import WORKING
 from training.launch import Executor, Order
+
+log = logging.getLogger("understudy.jobs")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +41,23 @@ class Tending:
 
     def look_at_all(self) -> tuple[Job, ...]:
         """Bring all jobs that have or had a worker up to date; return them as they are then."""
-        return tuple(self._look_at(job) for job in self.rows.list(WORKING))
+        return tuple(self.guarded(job, self._look_at) for job in self.rows.list(WORKING))
+
+    def guarded(self, job: Job, work: Callable[[Job], Job]) -> Job:
+        """Do something about a job; what nobody foresaw ends this job and no other.
+
+        Raises:
+            StorageError: the store can't be used now.
+            UnavailableError: an executor can't be used now.
+        """
+        try:
+            return work(job)
+        except (StorageError, UnavailableError):
+            raise
+        except Exception as error:
+            log.exception("%s", job.id)
+            now, reason = datetime.now(UTC), error
+            return self.rows.change(job.id, lambda current: broken(current, reason, now))
 
     def order(self, job: Job) -> Order:
         """Return a job's newest attempt as its executor takes it."""

@@ -13,11 +13,12 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from core.errors import InputError, NotFoundError
+from core.errors import AppError, InputError, NotFoundError
 from core.settings import Settings
 from core.store import Store
 from core.store.adapters import StoredAdapters
 from training.job_course import requeued
+from training.job_facts import run_facts
 from training.job_home import home_name, start_supervisor
 from training.job_lock import held, is_held
 from training.job_rows import Job, JobRows
@@ -43,7 +44,7 @@ class Jobs:
         self.home = home
         self.folder = home / "jobs"
         self._runs = home / "runs"
-        self._start = means.start
+        self._start, self._finish = means.start, means.finish
         self._started_at = -START_S
         self.rows = JobRows(store, home_name(self.folder))
         self._adapters = StoredAdapters(store)
@@ -76,20 +77,28 @@ class Jobs:
             NotFoundError: there is no folder of this run.
         """
         self.check(executor, processes)
-        if not (self._runs / run / "run.yaml").is_file():
-            raise NotFoundError(f"no run {run[:80]!r} in {str(self._runs)!r}")
-        now = datetime.now(UTC)
-        self.rows.add(
-            Job(
-                id=run,
-                home=self.rows.home,
-                status="queued",
-                executor=executor,
-                processes=processes,
-                created_at=now,
-                queued_at=now,
-            )
-        )
+        self.rows.add(self._new(run, executor, processes))
+        return self.show(run)
+
+    def adopt(self, run: str, processes: int = 1) -> JobView:
+        """Make a job of a run whose folder came here without one; `resume` goes on with it.
+
+        One that was completed is finished, as it would have been after its worker's end.
+
+        Raises:
+            InputError: a job of this name is there already.
+            NotFoundError: there is no folder of this run.
+        """
+        job = replace(self._new(run, "local", processes), status="interrupted")
+        ending = run_facts(self._runs / run).ending
+        error: str | None = "its folder came here without its job; resume it to go on"
+        if ending is not None and ending.kind == "completed":
+            try:
+                self._finish(run)
+                job, error = replace(job, status="completed"), None
+            except AppError as reason:
+                error = str(reason)
+        self.rows.add(replace(job, error=error, ended_at=job.created_at))
         return self.show(run)
 
     def check(self, executor: str, processes: int) -> None:
@@ -158,6 +167,20 @@ class Jobs:
             if has_waited and self.rows.list(ACTIVE) and not is_held(self.folder):
                 self._started_at = time.monotonic()
                 self._start()
+
+    def _new(self, run: str, executor: str, processes: int) -> Job:
+        if not (self._runs / run / "run.yaml").is_file():
+            raise NotFoundError(f"no run {run[:80]!r} in {str(self._runs)!r}")
+        now = datetime.now(UTC)
+        return Job(
+            id=run,
+            home=self.rows.home,
+            status="queued",
+            executor=executor,
+            processes=processes,
+            created_at=now,
+            queued_at=now,
+        )
 
     def _view(self, job: Job, waiting: Sequence[str]) -> JobView:
         known = self._ended.get(job.id)

@@ -2,12 +2,13 @@
 
 import os
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from core.digests import folder_digest
 from core.errors import StorageError
-from training.checkpoints import MANIFEST, sync_folder, verify
+from training.checkpoints import MANIFEST, committed, sync_folder, verify
 from training.config import TrainConfig
 
 STATE = ("optimizer.pt", "scheduler.pt", "trainer_state.json", "scaler.pt", MANIFEST)
@@ -19,6 +20,37 @@ class Learnt(NamedTuple):
 
     path: Path
     digest: str
+
+
+class Choice(NamedTuple):
+    """The checkpoint that a run's result is taken from."""
+
+    step: int
+    wanted: int
+    """The best one, or the last where nothing was evaluated."""
+    lost: str | None = None
+    """Why the wanted one can't be taken; None: it is."""
+
+
+def choose(folder: Path, losses: Sequence[tuple[int, float]], last: int) -> Choice:
+    """Return the step with the least evaluation loss whose checkpoint is whole, else the newest.
+
+    `losses` are steps and losses of the evaluations; `last` is the last step that was done.
+
+    Raises:
+        StorageError: no checkpoint is whole.
+    """
+    ranked = [step for _, step in sorted((loss, step) for step, loss in losses)]
+    wanted = ranked[0] if ranked else last
+    reasons: dict[int, str] = {}
+    for step in dict.fromkeys([wanted, *ranked, *reversed(committed(folder))]):
+        try:
+            verify(folder / f"step-{step}")
+        except ValueError as error:
+            reasons[step] = str(error)
+        else:
+            return Choice(step, wanted, reasons.get(wanted))
+    raise StorageError(f"no checkpoint in {str(folder)!r} is whole: {reasons[wanted]}")
 
 
 def put_in_place(folder: Path, checkpoint: Path, config: TrainConfig, tokenizer: Any) -> Learnt:

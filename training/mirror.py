@@ -1,10 +1,10 @@
-"""Copy a run's checkpoints to another place while it trains, and bring a run back from there.
+"""Copy a run's checkpoints to another place while it trains.
 
     python -m training.mirror copy RUN_FOLDER URL
-    python -m training.mirror restore URL RUN RUNS_FOLDER
 
 A process of its own: a network that hangs holds up no step. It ends when the worker has ended and
-everything is there. Only `mirror/` in the run's folder is written to.
+everything is there. Only `mirror/` in the run's folder is written to. `python -m training jobs
+restore` brings a run back from there.
 """
 
 import json
@@ -25,7 +25,6 @@ from training.mirror_files import (
     mirrored,
     missing,
     open_store,
-    restore,
 )
 from training.mirror_state import FOLDER, STATE, MirrorState
 from training.run_folder import CHECKPOINTS
@@ -45,9 +44,6 @@ def main(arguments: list[str]) -> int:
             (folder / FOLDER).mkdir(exist_ok=True)
             with held(folder / FOLDER):
                 return Mirror(folder, open_store(arguments[2], folder.name)).run()
-        if arguments[:1] == ["restore"] and len(arguments) == 4:
-            sys.stdout.write(f"{restore(arguments[1], arguments[2], Path(arguments[3]))}\n")
-            return DONE
     except AppError as error:
         sys.stderr.write(f"{error}\n")
         return USAGE

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 RESULTS = ("adapter", "model")
 ONCE = (RUN, ROWS, *(f"dataset/{side}.ids" for side in SIDES))
 """Files that are written once."""
+LISTED = 20
+"""Runs of a mirror that an error names."""
 
 
 @dataclass(frozen=True)
@@ -162,7 +164,7 @@ def restore(url: str, run: str, runs: Path) -> Path:
     shutil.rmtree(draft, ignore_errors=True)
     try:
         if store.size(RUN) is None:
-            raise NotFoundError(f"the mirror has no run named {run!r}")
+            raise NotFoundError(f"the mirror has no run named {run!r}; {_there(url)}")
         for name in _wanted(store):
             store.get(name, draft / name)
         for step in committed(draft / CHECKPOINTS):
@@ -172,6 +174,17 @@ def restore(url: str, run: str, runs: Path) -> Path:
         shutil.rmtree(draft, ignore_errors=True)
         raise StorageError(f"run {run!r} can't be brought back: {error}") from error
     return folder
+
+
+def _there(url: str) -> str:
+    """Return which runs a mirror has, in words."""
+    store = open_store(url, "")
+    try:
+        found = store.system.ls(store.root.rstrip("/"), detail=False)
+    except FileNotFoundError:
+        found = []
+    names = sorted(PurePosixPath(str(each)).name for each in found)
+    return f"it has: {', '.join(names[:LISTED])}" if names else "it has none"
 
 
 def _wanted(store: Store) -> Iterator[str]:

@@ -3,8 +3,9 @@
     adapters/understudy-toolcall-v2/
         adapter_model.safetensors adapter_config.json run.yaml
 
-A version counts once its row is in the store, and the row comes last. A folder without a row is
-what a kill has left; the next registration of that name replaces it.
+A version counts once its row is in the store, and the row comes last. A folder is never replaced:
+one without a row, which a kill has left or another database knows, keeps its number, and only the
+same run's same adapter takes it over.
 """
 
 import os
@@ -17,7 +18,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from core.digests import folder_digest
-from core.errors import InputError, StorageError, TrainingError
+from core.errors import AppError, InputError, StorageError, TrainingError
 from core.messages import JsonValue, new_id
 from core.store import Store
 from core.store.adapters import AdapterSource, StoredAdapter, StoredAdapters
@@ -30,6 +31,8 @@ from training.run_folder import RUN, RunSpec, read_run
 NOT_IN_NAMES = re.compile(r"[^a-z0-9._-]+")
 MEASURED = ("trainable_parameters", "parameters", "examples", "eval_examples")
 """What a run tells of itself when it starts."""
+LOST = ("best_step_lost",)
+"""What a run tells of its end where its best checkpoint was lost and another one took its place."""
 
 
 class Trained(NamedTuple):
@@ -116,18 +119,15 @@ class Registry:
         """Give a complete copy its name and its row."""
         config, run = trained.spec.config, trained.spec.run
         purpose = purpose_of(config)
+        stem = f"{slug(config.model)}-{purpose}"
 
         def make(number: int) -> StoredAdapter:
-            name = f"{slug(config.model)}-{purpose}-v{number}"
-            target = self.folder / name
-            shutil.rmtree(target, ignore_errors=True)
-            draft.rename(target)
-            sync_folder(self.folder)
+            target = self._placed(draft, stem, number)
             return StoredAdapter(
-                name=name,
+                name=target.name,
                 model=config.model,
                 purpose=purpose,
-                number=number,
+                number=int(target.name.rpartition("-v")[2]),
                 digest=trained.digest,
                 base_digest=trained.base_digest,
                 size_bytes=(target / ADAPTER[0]).stat().st_size,
@@ -138,7 +138,21 @@ class Registry:
                 created_at=datetime.now(UTC),
             )
 
-        return self._stored.add(AdapterSource(config.model, purpose, run, trained.digest), make)
+        return self._stored.add(AdapterSource(stem, run, trained.digest), make)
+
+    def _placed(self, draft: Path, stem: str, number: int) -> Path:
+        """Give a copy the first name from this number on that no other folder has.
+
+        Raises:
+            OSError: the disk fails.
+        """
+        while (place := self.folder / f"{stem}-v{number}").exists():
+            if _is_same(place, draft):
+                return place
+            number += 1
+        draft.rename(place)
+        sync_folder(self.folder)
+        return place
 
 
 def read_trained(folder: Path) -> Trained:
@@ -179,6 +193,7 @@ def training_figures(events: "list[Event]") -> dict[str, JsonValue]:
         "tokens": sum(int(step.get("tokens") or 0) for step in steps),
         "memory_gb": max((float(step.get("memory_gb") or 0) for step in steps), default=None),
         **{name: start.get(name) for name in MEASURED},
+        **{name: end[name] for name in LOST if name in end},
     }
 
 
@@ -201,6 +216,15 @@ def adapter_to_dict(stored: StoredAdapter, folder: Path) -> dict[str, JsonValue]
         "created_at": stored.created_at.isoformat(),
         "path": str(folder / stored.name),
     }
+
+
+def _is_same(place: Path, draft: Path) -> bool:
+    """Say whether a folder holds the same run's same adapter."""
+    try:
+        runs = [(folder / RUN).read_bytes() for folder in (place, draft)]
+        return runs[0] == runs[1] and folder_digest(place) == folder_digest(draft)
+    except (OSError, AppError):
+        return False
 
 
 def _copy(run: Path, draft: Path, digest: str) -> None:

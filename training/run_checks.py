@@ -28,7 +28,7 @@ def checks(config: TrainConfig, home: Path, catalog: Catalog, audits: Audits) ->
     """Return what is wrong with a run, and what its owner may have forgotten."""
     try:
         folder = folder_here(base_entry(catalog, config.model))
-        rows, _ = find_rows(home, config.dataset)
+        rows = find_rows(home, config.dataset).rows
         kind = next(iter(islice(read_examples(rows), 1))).kind
     except (AppError, StopIteration) as error:
         return (Check(True, str(error) or f"{config.dataset!r} has no rows"),)

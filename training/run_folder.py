@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import yaml
 
@@ -26,6 +26,8 @@ from core.errors import InputError, NotFoundError, StorageError
 from core.providers.local import folder_here
 from training.checkpoints import sync_folder
 from training.config import TrainConfig
+from training.datasets.splitting import FOLDER as SPLITS
+from training.datasets.versions import ROWS as VERSION_ROWS
 from training.datasets.versions import find_version
 
 RUN, ROWS = "run.yaml", "dataset/rows.jsonl"
@@ -82,11 +84,11 @@ def create_run(home: Path, name: str, config: TrainConfig, catalog: Catalog) -> 
         StorageError: the folder can't be written.
     """
     base = _checked_base(config.model, base_entry(catalog, config.model))
-    rows, splits = find_rows(home, config.dataset)
+    found = find_rows(home, config.dataset)
     folder = _claimed(home, name)
     try:
         (folder / ROWS).parent.mkdir()
-        digest = _brought(rows, splits, folder)
+        digest = _brought(found, folder)
         spec = RunSpec(
             run=name,
             config=config,
@@ -153,21 +155,34 @@ def _checked_base(model: str, entry: ModelEntry) -> Path | None:
     return folder
 
 
-def find_rows(home: Path, dataset: str) -> tuple[Path, Path]:
-    """Return a dataset's file of rows and its folder of splits, which may not exist.
+class FoundRows(NamedTuple):
+    """Where a dataset is."""
+
+    rows: Path
+    splits: Path | None
+    """Folder of the ids of either side, which may not exist; None: there can be none."""
+    is_fixed: bool
+    """Whether nobody changes the rows: a version's, and not a file of somebody's."""
+
+
+def find_rows(home: Path, dataset: str) -> FoundRows:
+    """Return a dataset's file of rows and its folder of splits.
+
+    `splits/` is a dataset's if its rows are in `rows.jsonl` beside it; a file of another name has
+    none.
 
     Raises:
         NotFoundError: there is no such version or file.
     """
     path = Path(dataset).expanduser()
     if path.is_file():
-        return path, path.parent / "splits"
-    if (path / "rows.jsonl").is_file():
-        return path / "rows.jsonl", path / "splits"
+        return FoundRows(path, path.parent / SPLITS if path.name == VERSION_ROWS else None, False)
+    if (path / VERSION_ROWS).is_file():
+        return FoundRows(path / VERSION_ROWS, path / SPLITS, False)
     if path.suffix or "/" in dataset:
         raise NotFoundError(f"no dataset in {dataset!r}: give NAME@VERSION or a file of rows")
     found = find_version(home, dataset)
-    return found.path, found.folder / "splits"
+    return FoundRows(found.path, found.folder / SPLITS, True)
 
 
 def file_digest(path: Path) -> str:
@@ -185,11 +200,20 @@ def library_versions() -> dict[str, str]:
     return {library: version(library) for library in LIBRARIES}
 
 
-def _claimed(home: Path, name: str) -> Path:
+def check_run_name(name: str) -> None:
+    """Refuse what can't be the name of a run, and so of a folder.
+
+    Raises:
+        InputError: it has other characters, or too many.
+    """
     if not NAME.fullmatch(name):
         raise InputError(
             f"{name[:80]!r} can't be a run's name; use up to 100 letters, digits, '.', '_' and '-'"
         )
+
+
+def _claimed(home: Path, name: str) -> Path:
+    check_run_name(name)
     folder = home / "runs" / name
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -201,17 +225,26 @@ def _claimed(home: Path, name: str) -> Path:
     return folder
 
 
-def _brought(rows: Path, splits: Path, folder: Path) -> str:
-    """Put the rows into the run's folder, without copying where the disk allows; digest them."""
+def _brought(found: FoundRows, folder: Path) -> str:
+    """Put the rows into the run's folder and digest them.
+
+    Rows that nobody changes are not copied where the disk allows a link.
+    """
     target = folder / ROWS
+    if not (found.is_fixed and _is_linked(found.rows, target)):
+        shutil.copyfile(found.rows, target)
+    for side in SIDES:
+        if found.splits and (found.splits / f"{side}.ids").is_file():
+            shutil.copyfile(found.splits / f"{side}.ids", target.parent / f"{side}.ids")
+    return file_digest(target)
+
+
+def _is_linked(rows: Path, target: Path) -> bool:
     try:
         os.link(rows.resolve(), target)
     except OSError:
-        shutil.copyfile(rows, target)
-    for side in SIDES:
-        if (splits / f"{side}.ids").is_file():
-            shutil.copyfile(splits / f"{side}.ids", target.parent / f"{side}.ids")
-    return file_digest(target)
+        return False
+    return True
 
 
 def threads_here() -> int:

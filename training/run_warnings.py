@@ -7,6 +7,8 @@ from training.events import Event
 WORDS: Mapping[str, str] = {
     "damaged_checkpoint_set_aside": "{path} is damaged and set aside: {reason}",
     "unfinished_save_deleted": "a save that was cut off was deleted: {path}",
+    "best_checkpoint_lost": "the best checkpoint, step {step_lost}, is lost ({reason}); what was "
+    "learnt is that of step {used}",
     "truncated": "{rows} of {of} examples are cut off at max_length",
 }
 """Of each warning that is one sentence of its values."""

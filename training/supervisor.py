@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack, closing
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 
 from core.errors import AppError, InputError, StorageError, UnavailableError
 from core.settings import Settings
@@ -49,7 +50,7 @@ def _tick(jobs: Jobs) -> bool:
         working = jobs.tending.look_at_all()
         for job in working:
             if job.status == "stopping":
-                _signal(jobs, job)
+                jobs.tending.guarded(job, partial(_signal, jobs))
         _launch_due(jobs)
         return bool(jobs.rows.list(ACTIVE))
     except (StorageError, UnavailableError) as error:
@@ -58,26 +59,32 @@ def _tick(jobs: Jobs) -> bool:
         return True
 
 
-def _signal(jobs: Jobs, job: Job) -> None:
+def _signal(jobs: Jobs, job: Job) -> Job:
     """Ask a worker to save and end, once; kill one that does not."""
     now, executor = datetime.now(UTC), jobs.tending.executors[job.executor]
     order = jobs.tending.order(job)
     if job.signalled_at is None:
         log.info("%s: asked to save and end", job.id)
         executor.stop(order)
-        jobs.rows.change(job.id, lambda current: (replace(current, signalled_at=now),))
-    elif is_overdue(job, now):
+        return jobs.rows.change(job.id, lambda current: (replace(current, signalled_at=now),))
+    if is_overdue(job, now):
         log.warning("%s: killed, for it did not end", job.id)
         executor.stop(order, is_forced=True)
+    return job
 
 
 def _launch_due(jobs: Jobs) -> None:
     now = datetime.now(UTC)
     due = [j for j in jobs.rows.list(["queued"]) if j.not_before is None or j.not_before <= now]
     for job in due:
-        executor = jobs.tending.executors[job.executor]
-        if _has_room(executor, jobs.rows.list(WORKING), job):
-            _launch(jobs, job, executor)
+        jobs.tending.guarded(job, partial(_launch_if_room, jobs))
+
+
+def _launch_if_room(jobs: Jobs, job: Job) -> Job:
+    executor = jobs.tending.executors[job.executor]
+    if not _has_room(executor, jobs.rows.list(WORKING), job):
+        return job
+    return _launch(jobs, job, executor)
 
 
 def _has_room(executor: Executor, working: Sequence[Job], job: Job) -> bool:
@@ -86,20 +93,23 @@ def _has_room(executor: Executor, working: Sequence[Job], job: Job) -> bool:
     return len(mine) < executor.slots and len({*mine, *executor.list()} - {job.id}) < executor.slots
 
 
-def _launch(jobs: Jobs, job: Job, executor: Executor) -> None:
+def _launch(jobs: Jobs, job: Job, executor: Executor) -> Job:
     """Start a job's worker, or take over one that somebody else has started."""
     tending = jobs.tending
     look = tending.look(job)
     job = jobs.rows.change(job.id, lambda current: _launched(current, look))
     if job.status != "starting" or look.worker.presence != "absent":
-        return
+        return job
     log.info("%s: attempt %d", job.id, job.attempt)
     try:
         executor.submit(tending.order(job))
     except AppError as error:
         reason, may_pass = str(error), isinstance(error, UnavailableError)
         log.warning("%s: %s", job.id, reason)
-        jobs.rows.change(job.id, lambda now: failed_here(now, look, reason, may_pass=may_pass))
+        return jobs.rows.change(
+            job.id, lambda now: failed_here(now, look, reason, may_pass=may_pass)
+        )
+    return job
 
 
 def _launched(job: Job, look: Look) -> tuple[Job, ...]:

@@ -4,11 +4,12 @@ Peft keeps the weights and stays switched off. A hook behind each adapted layer 
 row's adapter contributes, so rows with different adapters, and with none, share one forward.
 """
 
-import json
+import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from core.engines.adapter_files import check_adapter
 from core.errors import UnavailableError
 from core.providers.weights import DAMAGE
 
@@ -74,12 +75,14 @@ class Adapters:
         """Load adapter weights beside the base's.
 
         Raises:
-            UnavailableError: the folder is no adapter, not safetensors, fits another model, or is
-                of a kind that can't be mixed with others.
+            UnavailableError: the folder is no adapter, not safetensors, fits another model, holds
+                values that are no numbers, or is of a kind that can't be mixed with others or
+                would change the base.
         """
         from safetensors import SafetensorError
 
         try:
+            check_adapter(version, folder)
             _load(self._model, version, folder)
             for layer in _layers_of(self._model, version):
                 self._add(layer, version)
@@ -99,6 +102,7 @@ class Adapters:
             self._parts[layer] = {}
             layer.base_layer.register_forward_hook(self._hook(self._parts[layer]))
         part = Part(down.weight, up.weight, up.bias, float(layer.scaling[slot]))
+        _check_finite(part, version)
         self._parts[layer][version] = part
 
     def _hook(self, parts: dict[str, Part]) -> Callable[..., None]:
@@ -124,7 +128,7 @@ class Adapters:
         """Compare the logits of a few tokens with and without the adapter.
 
         Raises:
-            UnavailableError: they are the same.
+            UnavailableError: they are the same, or with it they are no numbers.
         """
         import torch
 
@@ -136,7 +140,10 @@ class Adapters:
                 self.aim(versions)
                 logits.append(self._model(input_ids=tokens, use_cache=False).logits)
         self.aim([None])
-        if torch.equal(*logits):
+        plain, changed = logits
+        if bool((plain.isfinite() & ~changed.isfinite()).any()):
+            raise _without_numbers(version)
+        if torch.equal(plain, changed):
             raise UnavailableError(
                 f"adapter {version!r} changes nothing: with it the model says what it says "
                 "without; train it, or leave it out of the catalog"
@@ -167,11 +174,6 @@ def _slot(version: str) -> str:
 
 def _load(model: "PreTrainedModel", version: str, folder: Path) -> None:
     """Let peft load the adapter, switched off."""
-    if not (folder / "adapter_model.safetensors").exists():
-        raise UnavailableError(f"{str(folder)!r} holds no adapter_model.safetensors")
-    kind = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))["peft_type"]
-    if kind != "LORA":
-        raise UnavailableError(f"{str(folder)!r} is a {kind} adapter; only LORA is supported")
     report = model.load_adapter(str(folder), adapter_name=_slot(version))
     # Other adapters' tensors are reported as missing too.
     absent = {key for key in report.missing_keys if _slot(version) in key}
@@ -201,3 +203,17 @@ def _check_plain(layer: Any, version: str) -> None:
             f"adapter {version!r} is no plain LoRA on linear layers; train it without DoRA and "
             "without embeddings or convolutions as targets"
         )
+
+
+def _check_finite(part: Part, version: str) -> None:
+    """Refuse what would make numbers of every row that shares a forward with it into none."""
+    tensors = [tensor for tensor in (part.down, part.up, part.bias) if tensor is not None]
+    if not math.isfinite(part.scaling) or not all(bool(t.isfinite().all()) for t in tensors):
+        raise _without_numbers(version)
+
+
+def _without_numbers(version: str) -> UnavailableError:
+    return UnavailableError(
+        f"adapter {version!r} holds or makes values that are no finite numbers, as a training that "
+        "diverged leaves them; train it again"
+    )

@@ -81,8 +81,17 @@ class Engine(Protocol):
         ...
 
     @property
+    def is_serial(self) -> bool:
+        """Say whether requests are served one after another."""
+        ...
+
+    @property
     def end_tokens(self) -> frozenset[int]:
         """Return the tokens that end an answer."""
+        ...
+
+    def has_adapter(self, version: str) -> bool:
+        """Say whether the adapter is loaded."""
         ...
 
     def adapter_digest(self, version: str, folder: Path) -> str:

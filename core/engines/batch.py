@@ -5,11 +5,12 @@ and join them with their own first token.
 """
 
 import time
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from core.engines.adapters import Adapters
 from core.engines.base import Job
+from core.engines.batchable import mask_dtype
+from core.engines.budget import Budget
 from core.engines.keyvalues import KeyValues, places
 from core.engines.prefixes import LEAST_TOKENS, Known, Prefixes, common_length
 from core.engines.sampling import choose, model_steps, sampling_steps
@@ -23,19 +24,8 @@ CALLER_ROWS = 32
 """Rows of one caller; more would only slow each other down."""
 MAX_ROWS = 36
 """Rows of all callers: a newcomer need not wait for a crowd's row to end."""
-PREFIX_SHARE = 0.25
-"""Part of the memory that is for what ended rows have read."""
 PIECE_TOKENS = {"cpu": 256, "cuda": 2048}
 """Tokens of prompts that are read at once: what a generating row waits for newcomers."""
-
-
-class Budget(NamedTuple):
-    """What the keys and values of a batch may take."""
-
-    prefix_bytes: int
-    """For what ended rows have read."""
-    places: int
-    """Tokens in all rows together."""
 
 
 class Batch:
@@ -56,7 +46,7 @@ class Batch:
         self._model = model
         self._adapters = adapters
         self._end_tokens = end_tokens
-        self._limit = budget.places
+        self._budget = budget
         self._ready = 0
         """How many rows have read their prompts."""
         self._has_model_steps = bool(model_steps(model, 8, 8))
@@ -66,6 +56,21 @@ class Batch:
     def size_bytes(self) -> int:
         """Return the bytes of keys and values, of the rows and of what is kept for others."""
         return self.cache.size_bytes + self.prefixes.size_bytes
+
+    def bound(self, budget: Budget) -> None:
+        """Take in rows, and keep what ended ones have read, within this from now on."""
+        if budget != self._budget:
+            self._budget = budget
+            self.prefixes.bound(budget.prefix_bytes)
+
+    def fits(self, budget: Budget) -> bool:
+        """Say whether the rows need no more than this at their full length, and keep to it."""
+        self.bound(budget)
+        longest = max((row.places for row in self.rows), default=0)
+        does_fit = places(len(self.rows), longest) <= budget.places
+        if does_fit:
+            self.cache.trim()
+        return does_fit
 
     def step(self, waiting: Waiting) -> None:
         """Make one token for every row; who waits joins first."""
@@ -121,11 +126,11 @@ class Batch:
                 row.end(error)
 
     def _has_room(self, row: Row) -> bool:
-        if not self.rows:
-            return True  # What is too large beside any other is served alone.
+        if not self.rows:  # What is too large beside any other is served alone.
+            return places(1, row.places) <= self._budget.row_places
         needed = max(other.places for other in [*self.rows, row])
         count = len(self.rows) + 1
-        return count <= MAX_ROWS and places(count, needed) <= self._limit
+        return count <= MAX_ROWS and places(count, needed) <= self._budget.places
 
     def _are_read_at_once(self, row: Row, known: Known) -> bool:
         """Say whether the newcomers' prompts are not too much to read together with this one."""
@@ -224,44 +229,3 @@ class Batch:
             if is_last or row.job.is_unwanted():
                 done.append(row)
         self.leave(done)
-
-
-class Sealed:
-    """A group of rows with a batch of their own, which shares nothing with earlier ones."""
-
-    def __init__(self, batch: Batch, rows: Sequence[Row]) -> None:
-        self.batch = batch
-        self.waiting = Waiting(MAX_ROWS)
-        for row in rows:
-            row.job.caller = ""  # In their own order, whoever asks.
-            self.waiting.add(row)
-
-    @property
-    def is_running(self) -> bool:
-        """Say whether some row has not ended."""
-        return bool(self.batch.rows or self.waiting)
-
-
-def mask_dtype(model: "PreTrainedModel") -> "torch.dtype | None":
-    """Return in what numbers the model's attention takes its mask; None: as yes and no."""
-    return None if model.config._attn_implementation == "sdpa" else model.dtype
-
-
-def budget_of(model: "PreTrainedModel", limit_bytes: int) -> Budget:
-    """Divide the bytes for keys and values; one token is read to see what it takes."""
-    import torch
-
-    cache = KeyValues(model.device, mask_dtype(model))
-    cache.add()
-    positions = cache.aim(0, [1])
-    with torch.inference_mode():
-        model(
-            input_ids=torch.zeros_like(positions),
-            attention_mask=cache.mask(),
-            position_ids=positions,
-            past_key_values=cache,
-            use_cache=True,
-        )
-    token_bytes = max(1, cache.size_bytes // places(1, 1))
-    for_prefixes = int(limit_bytes * PREFIX_SHARE)
-    return Budget(for_prefixes, (limit_bytes - for_prefixes) // token_bytes)

@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from core.digests import folder_digest
+from core.engines.adapter_files import setting_refused
+from core.engines.generation_settings import NotConvertible
 from core.engines.gguf_files import FORMAT, Tensor, in_pairs, kept, open_writer, read_tensors
 from core.engines.llama_config import (
     MODULES,
     LlamaShape,
-    NotConvertible,
     Part,
     count_in,
     number_in,
@@ -22,18 +23,12 @@ from core.errors import UnavailableError
 MAX_RANK = 4096
 KEY = re.compile(r"base_model\.model\.model\.layers\.(\d{1,4})\.(\w+\.\w+)\.lora_([AB])\.weight")
 UNSUPPORTED: Mapping[str, tuple[Any, ...]] = {
-    "use_dora": (False, None),
-    "bias": ("none", None),
     "lora_bias": (False, None),
     "fan_in_fan_out": (False, None),
-    "modules_to_save": (None, []),
     "alpha_pattern": (None, {}),
     "rank_pattern": (None, {}),
-    "trainable_token_indices": (None,),
-    "target_parameters": (None, []),
-    "alora_invocation_tokens": (None,),
 }
-"""Settings that would change the result and have no equal in llama.cpp, with what they must be."""
+"""Settings of plain LoRA that have no equal in llama.cpp, with what they must be."""
 
 
 def adapter_file(folder: Path, shape: LlamaShape, cache: Path) -> Path:
@@ -72,6 +67,8 @@ def _scale(config: Mapping[str, Any]) -> Scale:
     """Return what makes llama.cpp scale as PEFT does."""
     if config.get("peft_type") != "LORA":
         raise NotConvertible(f"it is a {config.get('peft_type')!r} adapter, not LORA")
+    if reason := setting_refused(config):
+        raise NotConvertible(f"{reason}, which llama.cpp has no place for")
     for name, values in UNSUPPORTED.items():
         if config.get(name) not in values:
             raise NotConvertible(f"{name} is {config[name]!r}, which llama.cpp has no place for")
@@ -107,13 +104,18 @@ def _pairs(
 
 
 def _write(pairs: Mapping[Part, tuple[Tensor, Tensor]], alpha: float, target: Path) -> None:
+    import numpy as np
+
     writer = open_writer(target)
     writer.add_type("adapter")
     writer.add_string("adapter.type", "lora")
     writer.add_float32("adapter.lora.alpha", alpha)
     for part, (a, b) in pairs.items():
-        writer.add_tensor(f"{part.gguf_name}.lora_a", a.read())
-        writer.add_tensor(f"{part.gguf_name}.lora_b", in_pairs(b.read(), part.heads))
+        down, up = a.read(), b.read()
+        if not (np.isfinite(down).all() and np.isfinite(up).all()):
+            raise UnavailableError(f"the change of {part.name!r} holds values that are no numbers")
+        writer.add_tensor(f"{part.gguf_name}.lora_a", down)
+        writer.add_tensor(f"{part.gguf_name}.lora_b", in_pairs(up, part.heads))
     try:
         writer.write_header_to_file()
         writer.write_kv_data_to_file()

@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from core.digests import folder_digest
-from core.engines.llama_config import LlamaShape, NotConvertible, Part, read_object, read_shape
+from core.engines.generation_settings import NotConvertible
+from core.engines.llama_config import LlamaShape, Part, read_object, read_shape
 from core.errors import MissingExtraError, StorageError, UnavailableError
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ Quantisation = Literal["F32", "F16", "Q8_0", "Q4_0"]
 QUANTISATIONS: tuple[Quantisation, ...] = ("F32", "F16", "Q8_0", "Q4_0")
 KEPT_FILES = 256
 """Files that the cache keeps; beyond that, those unused for longest go."""
-FORMAT = 1
+FORMAT = 2
 """Part of the files' names; changes when the same folder would give another file."""
 DTYPES: Mapping[str, str] = {"F32": "<f4", "F16": "<f2", "BF16": "<u2"}
 INSTALL = "pip install -r requirements-llama.txt"
@@ -247,12 +248,20 @@ def _check(parts: Sequence[Part], tensors: Mapping[str, Tensor], shape: LlamaSha
                 f"{part.name!r} is {tensors[part.name].shape}; config.json says {part.shape}"
             )
     known = {part.name for part in parts}
-    if shape.is_tied:
+    if shape.is_tied and "lm_head.weight" in tensors:
         known.add("lm_head.weight")
+        _check_tied(tensors["model.embed_tokens.weight"], tensors["lm_head.weight"])
     # Files of old versions of the library hold the angles, which follow from the settings.
     strange = {name for name in tensors if not name.endswith(".rotary_emb.inv_freq")} - known
     if strange:
         raise NotConvertible(f"no place for tensor {min(strange)[:100]!r}")
+
+
+def _check_tied(one: Tensor, other: Tensor) -> None:
+    if one.shape != other.shape or (one.read() != other.read()).any():
+        raise NotConvertible(
+            "tie_word_embeddings is true and lm_head.weight differs; choose engine: transformers"
+        )
 
 
 def _add_settings(writer: "GGUFWriter", shape: LlamaShape) -> None:

@@ -24,7 +24,12 @@ SLACK = 4
 
 def places(rows: int, tokens: int) -> int:
     """Return how many places of tokens the buffers take for so many rows of so many tokens."""
-    return _up(rows, ROWS_STEP) * _up(tokens, TOKENS_STEP)
+    return _rows_up(rows) * _up(tokens, TOKENS_STEP)
+
+
+def _rows_up(rows: int) -> int:
+    """Return for how many rows buffers are made: one that is alone pays for itself only."""
+    return rows if rows <= 2 else _up(rows, ROWS_STEP)
 
 
 def _up(count: int, step: int) -> int:
@@ -76,6 +81,16 @@ class KeyValues:
         is_small = len(self.lengths) > rows or longest > width
         if is_small or places(len(self.lengths), longest) * SLACK < rows * width:
             self._resize(longest)
+
+    @property
+    def held_places(self) -> int:
+        """Return how many places of tokens the buffers have."""
+        return self._shape[0] * self._shape[1]
+
+    def trim(self) -> None:
+        """Give back what the buffers hold beyond the rows that there are."""
+        if self.lengths and self.held_places > places(len(self.lengths), max(self.lengths)):
+            self._resize(max(self.lengths))
 
     def mask(self) -> "torch.Tensor":
         """Return which places each position sees, (rows, 1, tokens, places)."""
@@ -166,7 +181,7 @@ class KeyValues:
         """Give every layer buffers that are just large enough for all rows."""
         import torch
 
-        rows = _up(len(self.lengths), ROWS_STEP)
+        rows = _rows_up(len(self.lengths))
         width = _up(tokens, TOKENS_STEP)
         # Should memory run out half way, every layer still has this much.
         self._shape = (min(rows, self._shape[0]), min(width, self._shape[1]))

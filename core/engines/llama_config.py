@@ -11,6 +11,7 @@ from math import pi
 from pathlib import Path
 from typing import Any
 
+from core.engines.generation_settings import NotConvertible, check_settings
 from core.errors import UnavailableError
 
 MODULES: Mapping[str, str] = {
@@ -33,10 +34,6 @@ LARGEST: Mapping[str, int] = {
     "max_position_embeddings": 1 << 24,
 }
 """Bounds on what a folder may claim, well above any published Llama."""
-
-
-class NotConvertible(Exception):
-    """Why a folder can't be converted; `UnavailableError` is made of it where it is named."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,10 +126,13 @@ def read_shape(folder: Path) -> LlamaShape:
     try:
         config = read_object(folder / "config.json")
         _check_kind(config)
-        ends = config
+        settings = config
+        check_settings(config, is_whole=False)
         if (folder / "generation_config.json").is_file():
-            ends = {**config, **read_object(folder / "generation_config.json")}
-        return _shape(config, _end_tokens(ends.get("eos_token_id")))
+            asked = read_object(folder / "generation_config.json")
+            check_settings(asked, is_whole=True)
+            settings = {**config, **asked}
+        return _shape(config, _end_tokens(settings.get("eos_token_id")))
     except NotConvertible as error:
         raise UnavailableError(
             f"{str(folder)!r} can't be converted for llama.cpp: {error}"

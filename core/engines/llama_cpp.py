@@ -21,6 +21,7 @@ from core.engines.base import Job
 from core.engines.gguf_adapters import adapter_file
 from core.engines.gguf_files import model_file
 from core.engines.llama_config import LlamaShape, read_shape
+from core.engines.llama_reader import Reader
 from core.engines.llama_server import (
     Door,
     LlamaOptions,
@@ -30,13 +31,15 @@ from core.engines.llama_server import (
     start,
 )
 from core.engines.waiting import Row, Waiting
-from core.errors import AppError, GenerationError, UnavailableError
+from core.errors import AppError, UnavailableError
 from core.providers.weights import load_tokenizer
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
 UNLOADING = "the model is being unloaded; try again"
+LOOK_S = 0.05
+"""How often rows that wait are asked whether they were cancelled."""
 LIST_SEED = 2**32 - 1
 """The seed that means `draw one` to llama.cpp."""
 
@@ -72,10 +75,17 @@ class LlamaCppEngine:
         # Nothing but this attribute may refer to the server: it ends with its last reference.
         self._server: Any = start(plan, [])
         self._waiting = Waiting(plan.slots)
+        self._swept = 0.0
+        """When rows that were cancelled while waiting were last looked for."""
         self._lock = threading.Lock()
         """Held to decide whether more may come."""
         self._is_closed = False
         self._workers = ThreadPoolExecutor(plan.slots, thread_name_prefix="llama.cpp")
+
+    @property
+    def is_serial(self) -> bool:
+        """Say whether requests are served one after another."""
+        return self._plan.slots == 1
 
     @property
     def size_bytes(self) -> int:
@@ -86,6 +96,10 @@ class LlamaCppEngine:
     def end_tokens(self) -> frozenset[int]:
         """Return the tokens that end an answer."""
         return frozenset(self._shape.end_tokens)
+
+    def has_adapter(self, version: str) -> bool:
+        """Say whether the adapter is loaded."""
+        return version in self._adapters
 
     def adapter_digest(self, version: str, folder: Path) -> str:
         """Load the adapter if it is not yet, prove that it changes the output, return its digest.
@@ -196,6 +210,13 @@ class LlamaCppEngine:
             finally:
                 row.end(sys.exc_info()[1])
 
+    def _sweep(self) -> None:
+        """End who was cancelled while waiting; called often, it looks once in a while."""
+        if monotonic() - self._swept >= LOOK_S:
+            self._swept = monotonic()
+            for row in self._waiting.take_unwanted():
+                row.end()
+
     def _run_apart(self, rows: Sequence[Row]) -> None:
         for row in rows:
             try:
@@ -212,7 +233,7 @@ class LlamaCppEngine:
         if self._server is None:
             raise UnavailableError("llama.cpp could not be started again; load it anew")
         if not job.is_unwanted():
-            reader = _Reader(job, self.end_tokens)
+            reader = Reader(job, self.end_tokens, self._sweep)
             request = {**self._request(job), "cache_prompt": cache_prompt}
             self._server.handle_completions(request, reader)
             reader.check()
@@ -232,39 +253,6 @@ class LlamaCppEngine:
             "top_p": job.params.top_p,
             "seed": seed % LIST_SEED,
         }
-
-
-class _Reader:
-    """Takes llama.cpp's events of one answer; true ends the answer."""
-
-    def __init__(self, job: Job, ends: frozenset[int]) -> None:
-        self._job = job
-        self._ends = ends
-        self._failure: str | None = None
-        self._count = 0
-        self._is_over = False
-
-    def __call__(self, event: dict[str, Any]) -> bool:
-        if "error" in event:
-            self._failure = str(event["error"].get("message"))
-            return True
-        for text in event["choices"][0]["text"].split(",")[:-1]:
-            self._job.add(int(text))
-            self._count += 1
-            self._is_over |= int(text) in self._ends
-        self._is_over |= self._job.is_unwanted() or self._count >= self._job.new_tokens
-        return self._is_over
-
-    def check(self) -> None:
-        """Refuse an answer that broke off.
-
-        Raises:
-            GenerationError: llama.cpp reported an error, or stopped for no reason we know.
-        """
-        if self._failure is not None:
-            raise GenerationError(f"llama.cpp refused the request: {self._failure}")
-        if not self._is_over:
-            raise GenerationError(f"llama.cpp stopped after {self._count} tokens; try again")
 
 
 def load_llama_cpp(

@@ -5,10 +5,8 @@ can reach it.
 """
 
 import math
-import os
 import secrets
 import shutil
-import sys
 import tempfile
 import threading
 from collections.abc import Iterator, Sequence
@@ -20,6 +18,7 @@ from typing import Any
 from core.engines.base import SMALL_MODEL
 from core.engines.gguf_files import INSTALL, Quantisation
 from core.engines.llama_config import LlamaShape
+from core.engines.measures import cores
 from core.errors import MissingExtraError, UnavailableError
 
 MAX_SLOTS = 16
@@ -112,9 +111,8 @@ def plan_for(shape: LlamaShape, file: Path, options: LlamaOptions) -> Plan:
     weights = file.stat().st_size
     budget = max(CACHE_BYTES, weights // 2)
     slots = max(1, min(MAX_SLOTS, budget // (slot_tokens * token_bytes)))
-    cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
     # One core is left to the web server: a thread that waits for a busy core stops all others.
-    threads = 1 if shape.parameters < SMALL_MODEL else max(1, cores - 1)
+    threads = 1 if shape.parameters < SMALL_MODEL else max(1, cores() - 1)
     step = 2 * shape.inner + 4 * shape.width + (shape.heads * slot_tokens if is_exact else 0)
     own_bytes = weights + slots * slot_tokens * token_bytes + BATCH * step * 4
     return Plan(file, slots, slot_tokens, threads, is_exact, own_bytes)

@@ -60,6 +60,14 @@ class Prefixes:
             self._forget(old)
         self._kept[key] = layers
         self.size_bytes += _size(layers)
+        self._make_room()
+
+    def bound(self, limit_bytes: int) -> None:
+        """Keep no more than so many bytes from now on."""
+        self._limit = limit_bytes
+        self._make_room()
+
+    def _make_room(self) -> None:
         while self._kept and (self.size_bytes > self._limit or len(self._kept) > MOST):
             self._forget(next(iter(self._kept)))
 

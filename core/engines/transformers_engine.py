@@ -17,9 +17,12 @@ from core.catalog import Precision
 from core.digests import folder_digest
 from core.engines.adapters import Adapters
 from core.engines.alone import generate_alone
-from core.engines.base import SMALL_MODEL, Job
-from core.engines.batch import CALLER_ROWS, Batch, Budget, Sealed, budget_of
+from core.engines.base import Job
+from core.engines.batch import CALLER_ROWS, Batch
 from core.engines.batchable import can_batch
+from core.engines.budget import Budget, budget_of
+from core.engines.groups import Sealed
+from core.engines.measures import end_tokens_of, threads_for, weight_bytes
 from core.engines.waiting import Row, Waiting
 from core.errors import UnavailableError
 from core.providers.weights import load_folder
@@ -28,7 +31,8 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 CACHE_BYTES = 10**9
-"""What keys and values of all rows of a model may take; a single row may take more."""
+"""What keys and values of all rows of a model may take; a row that is alone may take half of what
+the weights take, if that is more."""
 TURN_S = 0.05
 """How long a turn is: what the loading of an adapter waits for, and who was cancelled while
 waiting."""
@@ -55,12 +59,14 @@ class TransformersEngine:
         """Held while an adapter is loaded."""
         self.end_tokens = end_tokens_of(model)
         self._owner = owner_of(name, threads_for(model))
+        self._weight_bytes = weight_bytes(model)
         self._budget = self._owner.submit(self._measured, cache_bytes).result()
         self._batch = None if self._budget is None else self._make_batch(self._budget)
         """None: its rows can't share a forward, and are generated one after another."""
-        self._weight_bytes = weight_bytes(model)
         self._alone: Row | None = None
         """The row at hand where there is no batch."""
+        self._swept = 0.0
+        """When rows that were cancelled while waiting were last looked for."""
         self._waiting = Waiting(CALLER_ROWS)
         self._apart: deque[list[Row]] = deque()
         """Rows that are to run together and with nobody else, by group."""
@@ -74,6 +80,11 @@ class TransformersEngine:
         self._is_closed = False
 
     @property
+    def is_serial(self) -> bool:
+        """Say whether requests are served one after another."""
+        return self._batch is None
+
+    @property
     def size_bytes(self) -> int:
         """Return the bytes of weights, adapters, and keys and values in use.
 
@@ -81,6 +92,10 @@ class TransformersEngine:
         """
         batches = (self._batch, self._sealed and self._sealed.batch)
         return self._weight_bytes + sum(batch.size_bytes for batch in batches if batch)
+
+    def has_adapter(self, version: str) -> bool:
+        """Say whether the adapter is loaded."""
+        return version in self._digests
 
     def adapter_digest(self, version: str, folder: Path) -> str:
         """Load the adapter if it is not yet, prove that it changes the output, return its digest.
@@ -102,23 +117,34 @@ class TransformersEngine:
         The end token is handed over too. `job.finish` is called before the future is done.
         """
         row = Row(job, Future())
-        self._begin([row], lambda: self._waiting.add(row))
+        self._begin([row], lambda rows: self._waiting.add(*rows))
         return row.future
 
     def submit_together(self, jobs: Sequence[Job]) -> "list[Future[None]]":
         """Begin jobs that share forwards with each other only: the same jobs, the same tokens."""
         rows = [Row(job, Future()) for job in jobs]
-        self._begin(rows, lambda: self._apart.append(rows))
+        self._begin(rows, self._apart.append)
         return [row.future for row in rows]
 
-    def _begin(self, rows: Sequence[Row], put: Callable[[], None]) -> None:
+    def _begin(self, rows: Sequence[Row], put: Callable[[list[Row]], None]) -> None:
+        served = [row for row in rows if self._is_served(row)]
         with self._lock:
-            if not self._is_closed:
-                put()
+            if served and not self._is_closed:
+                put(served)
                 self._continue()
                 return
-        for row in rows:
+        for row in served:
             row.end(UnavailableError("the model is being unloaded; try again"))
+
+    def _is_served(self, row: Row) -> bool:
+        """Say whether there is memory for the row; it ends here if there never will be."""
+        try:
+            if self._budget is not None:
+                self._budget.check(row)
+        except UnavailableError as error:
+            row.end(error)
+            return False
+        return True
 
     def close(self) -> None:
         """End all rows with an error and free the weights; called once."""
@@ -134,7 +160,9 @@ class TransformersEngine:
             torch.cuda.empty_cache()
 
     def _measured(self, cache_bytes: int) -> Budget | None:
-        return budget_of(self._model, cache_bytes) if can_batch(self._model) else None
+        if not can_batch(self._model):
+            return None
+        return budget_of(self._model, cache_bytes, self._weight_bytes // 2)
 
     def _make_batch(self, budget: Budget) -> Batch:
         return Batch(self._model, self._adapters, self.end_tokens, budget)
@@ -174,33 +202,46 @@ class TransformersEngine:
         """Yield the batch of all, then that of the group that runs apart."""
         if batch.rows or self._waiting:
             yield batch, self._waiting
-        if self._sealed is None and self._apart and self._budget:
-            self._sealed = Sealed(self._make_batch(self._budget), self._apart.popleft())
+        budget = self._budget
+        if self._sealed is None and self._apart and budget is not None:
+            part = budget.part_for(self._apart[0])
+            if batch.fits(budget.without(part)):
+                self._sealed = Sealed(self._make_batch(part), self._apart.popleft())
         if self._sealed is not None:
             yield self._sealed.batch, self._sealed.waiting
-            if not self._sealed.is_running:
+            if not self._sealed.is_running and budget is not None:
+                # The next group waits for one step, so that a large row has its turn.
                 self._sealed = None
+                batch.bound(budget)
 
     def _has_apart(self) -> bool:
         return bool(self._sealed or self._apart)
 
     def _run_alone(self) -> None:
         while self._apart:
-            for row_apart in self._apart.popleft():
-                self._waiting.add(row_apart)
+            self._waiting.add(*self._apart.popleft())
         row = self._waiting.pop()
-        if row is not None:
+        if row is None:
+            return
+        if not row.job.is_unwanted():
             self._alone = row
             row.job.started = time.monotonic()
             self._adapters.aim([row.job.adapter])
-            generate_alone(self._model, row.job)
+            generate_alone(self._model, row.job, self._sweep)
             self._alone = None
-            row.end()
+        row.end()
 
     def _sweep(self) -> None:
-        """End who was cancelled while waiting."""
-        for row in self._waiting.take_unwanted():
+        """End who was cancelled while waiting; called often, it looks once in a while."""
+        if time.monotonic() - self._swept < TURN_S:
+            return
+        unwanted = self._waiting.take_unwanted()
+        for group in list(self._apart):
+            unwanted += [row for row in group if row.job.is_unwanted()]
+            group[:] = [row for row in group if row not in unwanted]
+        for row in unwanted:
             row.end()
+        self._swept = time.monotonic()
 
     def _after(self, error: BaseException | None) -> None:
         """End the rows of a turn that failed, and take the next turn if anybody wants one."""
@@ -238,28 +279,6 @@ def owner_of(name: str, threads: int) -> ThreadPoolExecutor:
 
     title = f"model-{name}"
     return ThreadPoolExecutor(1, title, initializer=torch.set_num_threads, initargs=(threads,))
-
-
-def threads_for(model: "PreTrainedModel") -> int:
-    """Return with how many threads the model computes a token soonest."""
-    import torch
-
-    count = sum(p.numel() for p in model.parameters())
-    return 1 if count < SMALL_MODEL else max(1, torch.get_num_threads())
-
-
-def end_tokens_of(model: "PreTrainedModel") -> frozenset[int]:
-    """Return the tokens that end an answer."""
-    ends = model.generation_config.eos_token_id
-    listed = ends if isinstance(ends, list) else [ends]
-    return frozenset(token for token in listed if token is not None)
-
-
-def weight_bytes(model: "PreTrainedModel") -> int:
-    """Return the bytes of parameters and buffers."""
-    tensors = [*model.parameters(), *model.buffers()]
-    sizes = {t.data_ptr(): t.numel() * t.element_size() for t in tensors}
-    return sum(sizes.values())
 
 
 def load_engine(

@@ -54,10 +54,11 @@ class Waiting:
     def __bool__(self) -> bool:
         return bool(self._rows)
 
-    def add(self, row: Row) -> None:
-        """Let the row wait behind its caller's others."""
+    def add(self, *rows: Row) -> None:
+        """Let the rows wait, each behind its caller's others."""
         with self._lock:
-            self._rows.setdefault(row.job.caller, deque()).append(row)
+            for row in rows:
+                self._rows.setdefault(row.job.caller, deque()).append(row)
 
     def first(self, running: Iterable[Row]) -> Row | None:
         """Return whose turn it is; None when everybody who waits holds as many as allowed."""

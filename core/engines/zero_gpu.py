@@ -17,7 +17,7 @@ from core.digests import folder_digest
 from core.engines.adapters import Adapters
 from core.engines.alone import generate_alone
 from core.engines.base import Job
-from core.engines.transformers_engine import end_tokens_of, weight_bytes
+from core.engines.measures import end_tokens_of, weight_bytes
 from core.engines.waiting import Row, Waiting
 from core.errors import AppError, MissingExtraError, UnavailableError
 from core.messages import GenerationParams
@@ -103,6 +103,15 @@ class ZeroGpuEngine:
         self._waiting = Waiting(ANSWERS)
         self._threads = ThreadPoolExecutor(ANSWERS, thread_name_prefix="zero-gpu")
 
+    @property
+    def is_serial(self) -> bool:
+        """Return false: each answer has a GPU of its own."""
+        return False
+
+    def has_adapter(self, version: str) -> bool:
+        """Say whether the adapter was placed."""
+        return version in self._digests
+
     def adapter_digest(self, version: str, folder: Path) -> str:
         """Return the digest of an adapter that was placed; each answer proves its effect first.
 
@@ -152,6 +161,8 @@ class ZeroGpuEngine:
             for piece in pieces:
                 for token in piece:
                     job.add(token)
+                for row in self._waiting.take_unwanted():
+                    row.end()
                 if job.is_unwanted():
                     return
 

@@ -116,6 +116,7 @@ class Chunk:
     choices: tuple[Choice, ...] | None = None
     usage: LooseCounts = None
     model: Name = None
+    system_fingerprint: Name = None
     x_groq: Annotated[GroqPart | None, BeforeValidator(_object)] = None
     load_s: float = 0.0
     """Seconds of loading the weights, where a server tells; not OpenAI's."""
@@ -162,6 +163,7 @@ class Assembly:
     def __init__(self) -> None:
         self.text = ""
         self.served_model: str | None = None
+        self.fingerprint: str | None = None
         self.load_s = 0.0
         self.moments: list[float] = []
         """When each piece of the answer came."""
@@ -193,6 +195,7 @@ class Assembly:
         """Add a chunk; return its text."""
         self._counts = chunk.counts or self._counts
         self.served_model = self.served_model or chunk.model
+        self.fingerprint = self.fingerprint or chunk.system_fingerprint
         self.load_s = self.load_s or chunk.load_s
         text = ""
         for choice in (chunk.choices or ())[:1]:

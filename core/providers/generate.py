@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from core.engines.base import Engine, Job, Token
 from core.messages import FinishReason, Timings
 from core.providers.stops import StopFilter
+from core.providers.text_stream import TextStream
 
 FRAME_S = 0.03
 """Least time between two pieces of text: nobody reads faster, and each look of the reading thread
@@ -27,19 +28,16 @@ class Answer:
 def read(engine: Engine, job: Job, future: "Future[None]") -> Generator[str, None, Answer]:
     """Yield the text of the job as its tokens come; return what was read.
 
-    A stop text ends the job. An error of the job is raised here.
+    The pieces join to what the tokenizer makes of all tokens, special ones left out. A stop text
+    ends the job. An error of the job is raised here.
     """
-    from tokenizers.decoders import DecodeStream
-
-    stream = DecodeStream(skip_special_tokens=True)
-    backend = engine.tokenizer.backend_tokenizer
+    stream = TextStream(engine.tokenizer)
     stops = StopFilter(job.params.stop)
     pieces: list[str] = []
     tokens: list[Token] = []
     for batch in _batches(job):
         tokens += batch
-        text = "".join(stream.step(backend, token.id) or "" for token in batch)
-        if piece := stops.push(text):
+        if piece := stops.push(stream.push([token.id for token in batch])):
             pieces.append(piece)
             yield piece
             job.finished.wait(FRAME_S)
@@ -47,7 +45,7 @@ def read(engine: Engine, job: Job, future: "Future[None]") -> Generator[str, Non
             job.ended.set()
             break
     future.result()
-    if rest := stops.flush():
+    if rest := stops.push(stream.flush()) + stops.flush():
         pieces.append(rest)
         yield rest
     finish: FinishReason = "length"

@@ -28,7 +28,7 @@ from core.providers.base import Completion, ProviderCall, ProviderEvent
 from core.providers.generate import read
 from core.providers.hub import fetch_snapshot
 from core.providers.prompt import PLAIN_TEMPLATE, build_prompt
-from core.providers.weights import has_cuda, load_folder
+from core.providers.weights import check_context, has_cuda, load_folder, loaded_bytes
 
 QUANTISATIONS: Mapping[Precision, Quantisation] = {
     "auto": "F16",
@@ -38,6 +38,11 @@ QUANTISATIONS: Mapping[Precision, Quantisation] = {
     "nf4": "Q4_0",
 }
 """What llama.cpp has that comes nearest to a precision."""
+VALUE_BYTES: Mapping[str, float] = {
+    "fp32": 4, "bf16": 2, "int8": 1, "nf4": 0.5, "F32": 4, "F16": 2, "Q8_0": 1.06, "Q4_0": 0.56
+}  # fmt: skip
+"""What a weight takes in memory, by precision or by llama.cpp's kind: at least so much. What is
+quantised keeps some tensors whole."""
 
 
 class LocalProvider:
@@ -82,7 +87,7 @@ class LocalProvider:
             yield Progress("loading")
         folder = yield from self._folder(target)
         load = partial(self._load, target, folder)
-        with self._pool.use(target.model_id, load) as engine:
+        with self._pool.use(target.model_id, load, self._awaited(target, folder)) as engine:
             adapter = self._adapter(engine, target)
             load_s = time.monotonic() - began
             yield from _generate(engine, call, adapter, load_s)
@@ -98,10 +103,11 @@ class LocalProvider:
         assert folder is not None
 
         def load() -> Engine:
+            check_context(target.model_id, folder, target.model.context)
             weights = load_folder(target.model_id, folder, target.model.precision)
             return ZeroGpuEngine(weights, self._digests.of(folder), adapters, borrow)
 
-        with self._pool.use(target.model_id, load):
+        with self._pool.use(target.model_id, load, self._awaited(target, folder)):
             pass
 
     def close(self) -> None:
@@ -135,6 +141,17 @@ class LocalProvider:
         }
         return json.dumps({"weights": weights, "adapter": changes, **how})
 
+    def engine_text(self, target: Target) -> str:
+        """Return what runs a model of this disk, or would if it were loaded now, and why."""
+        folder = folder_here(target.model)
+        if folder is None:
+            return ""
+        if self._borrow is not None:
+            return "transformers (on a GPU of ZeroGPU, an answer at a time on each)"
+        choice = self._choice(target, folder)
+        serial = self._pool.look(target.model_id, lambda engine: engine.is_serial)
+        return f"{choice.engine} ({choice.reason}{'; one request at a time' if serial else ''})"
+
     def _load(self, target: Target, folder: Path) -> Engine:
         if self._borrow is not None:
             raise UnavailableError(
@@ -144,9 +161,21 @@ class LocalProvider:
         name, model, digest_of = target.model_id, target.model, self._digests.of
         self._chosen[name] = self._choice(target, folder)
         if self._chosen[name].engine == "transformers":
+            check_context(name, folder, model.context)
             return load_engine(name, folder, model.precision, digest_of)
         options = LlamaOptions(QUANTISATIONS[model.precision], model.context, self._converted)
         return load_llama_cpp(name, folder, options, digest_of)
+
+    def _awaited(self, target: Target, folder: Path) -> int:
+        """Return what the weights will take in memory, at least; 0 for a model that is loaded."""
+        if self._pool.has(target.model_id):
+            return 0
+        precision: str = target.model.precision
+        if self._borrow is None and self._choice(target, folder).engine == "llama.cpp":
+            precision = QUANTISATIONS[target.model.precision]
+        elif precision == "auto" and not has_cuda():
+            precision = "fp32"
+        return loaded_bytes(folder, VALUE_BYTES.get(precision))
 
     def _choice(self, target: Target, folder: Path) -> Choice:
         if target.model_id in self._chosen and self._pool.has(target.model_id):
@@ -169,7 +198,10 @@ class LocalProvider:
                 f"adapter {target.version!r} was trained on another {target.model_id!r} than the "
                 "one on this disk; put that one back, or train it again"
             )
-        return ModelRef(target.version, engine.adapter_digest(target.version, folder))
+        if engine.has_adapter(target.version):
+            return ModelRef(target.version, engine.adapter_digest(target.version, folder))
+        with self._pool.growing(target.model_id, loaded_bytes(folder, VALUE_BYTES["fp32"])):
+            return ModelRef(target.version, engine.adapter_digest(target.version, folder))
 
     def _folder(self, target: Target) -> Generator[Progress, None, Path]:
         if target.model.path:

@@ -91,7 +91,7 @@ class Network:
         finish = _finish(call, assembly)
         yield Completion(
             text=assembly.text,
-            model=ModelRef(call.target.model_id, None),
+            model=ModelRef(call.target.model_id, None, assembly.served_model, assembly.fingerprint),
             adapter=None,
             usage=assembly.usage,
             timings=_timings(assembly, began),

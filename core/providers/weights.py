@@ -1,9 +1,11 @@
 """A model folder in memory: loaded safely, in the precision asked for."""
 
+import json
 import logging
 import sys
 import threading
 from glob import glob
+from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -18,6 +20,8 @@ DAMAGE = (OSError, ValueError, KeyError, RuntimeError, TypeError, AttributeError
 ONE_AT_A_TIME = threading.Lock()
 """Held while transformers loads: it patches PyTorch meanwhile, and two of its loads at once may
 leave it patched, so that every later one lacks tensors (transformers 5.23)."""
+MAX_HEAD_BYTES = 100_000_000
+"""Of a safetensors file, as the library itself has it."""
 GPU_DRIVERS = ("/dev/nvidia*", "/dev/nvmap", "/dev/kfd", "/dev/dxg")
 """What Linux has where PyTorch could find CUDA or ROCm, also within WSL."""
 
@@ -36,6 +40,37 @@ def has_cuda() -> bool:
     import torch
 
     return torch.cuda.is_available()
+
+
+def loaded_bytes(folder: Path, value_bytes: float | None) -> int:
+    """Return what the tensors of a folder will take in memory, from the heads of its files.
+
+    `value_bytes` is what a value will take; None: as in the file. A file that can't be read counts
+    with its size on disk: whoever loads it says what is wrong.
+    """
+    return sum(_file_bytes(path, value_bytes) for path in _weight_files(folder))
+
+
+def _weight_files(folder: Path) -> list[Path]:
+    """Return the files that the libraries would read, of those that are there."""
+    for name in ("model.safetensors", "adapter_model.safetensors"):
+        if (folder / name).is_file():
+            return [folder / name]
+    return sorted(folder.glob("model-*.safetensors"))
+
+
+def _file_bytes(path: Path, value_bytes: float | None) -> int:
+    size = path.stat().st_size
+    if value_bytes is None:
+        return size
+    try:
+        with path.open("rb") as file:
+            head_bytes = int.from_bytes(file.read(8), "little")
+            head = json.loads(file.read(min(head_bytes, MAX_HEAD_BYTES)))
+        head.pop("__metadata__", None)
+        return int(sum(prod(entry["shape"]) for entry in head.values()) * value_bytes)
+    except (*DAMAGE, OverflowError, RecursionError):
+        return size
 
 
 def load_folder(name: str, folder: Path, precision: Precision) -> Weights:
@@ -67,6 +102,30 @@ def load_folder(name: str, folder: Path, precision: Precision) -> Weights:
 def _reason(error: Exception) -> str:
     """Return what a library says, in one line."""
     return " ".join(str(error).split())[:200] or "damaged file"
+
+
+def check_context(name: str, folder: Path, context: int) -> None:
+    """Refuse a context that reaches beyond the places that a model has learnt one by one.
+
+    A token there would end everybody's answers. Models with rotary places have no such end.
+
+    Raises:
+        UnavailableError: says what the catalog may say.
+    """
+    from transformers import AutoConfig
+
+    try:
+        config = AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
+    except (*DAMAGE, ImportError):
+        return  # Loading says what is wrong.
+    places = getattr(config, "max_position_embeddings", None)
+    if not isinstance(places, int) or getattr(config, "rope_parameters", None):
+        return
+    if context > places:
+        raise UnavailableError(
+            f"{name!r} has {places:,} positions and the catalog lets it read {context:,} tokens; "
+            f"write context: {places} there, or less"
+        )
 
 
 def load_tokenizer(name: str, folder: Path) -> "PreTrainedTokenizerFast":

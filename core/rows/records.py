@@ -5,15 +5,15 @@ reason, and the rows after it are read.
 """
 
 import codecs
-import csv
 import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from core.errors import InputError, NotFoundError, StorageError
-from core.json_text import MAX_BYTES, JsonFailure, parse_json
+from core.json_text import JsonFailure, parse_json
 from core.messages import JsonObject, JsonValue
+from core.rows.csv_rows import csv_rows
 from core.rows.json_lines import json_lines
 
 MAX_DOCUMENT_BYTES = 256_000_000
@@ -140,7 +140,18 @@ def _from_json(path: Path) -> Iterator[Record]:
         return
     items = json_document(path)
     for number, item in enumerate(items if isinstance(items, list) else [], start=1):
-        yield _record(f"item {number}", number, item)
+        yield _record(f"item {number}", number, item, _half_pair(item))
+
+
+def _half_pair(item: JsonValue) -> str | None:
+    """Return what is wrong with an item whose escapes stand for no text; None: nothing is."""
+    try:
+        json.dumps(item, ensure_ascii=False).encode("utf-8")
+    except UnicodeEncodeError:
+        return "an escape stands for half of a surrogate pair"
+    except RecursionError:
+        return "it is nested too deeply"
+    return None
 
 
 def _first_byte(path: Path) -> bytes:
@@ -155,26 +166,17 @@ def _record(place: str, number: int, value: JsonValue, problem: str | None = Non
 
 
 def _from_csv(path: Path) -> Iterator[Record]:
-    # The limit is the process's; Python's own, 131,072 characters, is shorter than a long prompt.
-    csv.field_size_limit(MAX_BYTES)
-    with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as handle:
-        rows = csv.reader(handle, strict=True)
-        names = next(rows, [])
-        if not any(names) or len(set(names)) < len(names):
-            raise InputError(f"{path.name}: the first line must name the columns, each once")
-        number = 0
-        while True:
-            place = f"line {rows.line_num + 1}"
-            number += 1
-            try:
-                cells = next(rows)
-            except StopIteration:
-                return
-            except csv.Error as error:
-                yield Record(place, number, {}, f"not CSV: {error}")
-                continue
-            if cells:
-                yield _csv_record(place, number, names, cells)
+    rows = csv_rows(path)
+    first = next(rows, None)
+    names = first.cells if first else []
+    if not any(names) or len(set(names)) < len(names):
+        raise InputError(f"{path.name}: the first line must name the columns, each once")
+    for number, row in enumerate(rows, start=1):
+        place = f"line {row.line}"
+        if row.problem is not None:
+            yield Record(place, number, {}, f"not CSV: {row.problem}")
+        elif row.cells:
+            yield _csv_record(place, number, names, row.cells)
 
 
 def _csv_record(place: str, number: int, names: list[str], cells: list[str]) -> Record:

@@ -1,11 +1,11 @@
 """Registered adapter versions: rows that are added and never changed or removed."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
 from datetime import datetime
 from typing import NamedTuple
 
-from sqlalchemy import RowMapping, func, insert, select
+from sqlalchemy import RowMapping, insert, select
 
 from core.errors import NotFoundError
 from core.messages import JsonValue
@@ -23,7 +23,7 @@ class StoredAdapter:
     """Catalog id of its base."""
     purpose: str
     number: int
-    """Counts the versions of one base and purpose, from 1."""
+    """Counts the versions of one base and purpose, from 1; what stood in the way is passed over."""
     digest: str
     """`core.digests.folder_digest` of its folder."""
     base_digest: str
@@ -41,8 +41,8 @@ class StoredAdapter:
 class AdapterSource(NamedTuple):
     """What a version is told apart by before it has a number."""
 
-    model: str
-    purpose: str
+    stem: str
+    """Its name without `-vNUMBER`; bases whose ids differ in little may share it."""
     run: str
     digest: str
 
@@ -83,23 +83,29 @@ class StoredAdapters:
         return None if row is None else _adapter(row)
 
     def add(self, source: AdapterSource, make: Callable[[int], StoredAdapter]) -> StoredAdapter:
-        """Add the next version of a base and purpose, or return the one that its run has made.
+        """Add the next version of a name, or return the one that its run has made.
 
-        `make` gets the version's number, which nobody else gets, and sees to it that the folder is
-        in its place before the row is.
+        `make` gets the least number that no version of the name has reached, may take a higher one,
+        and sees to it that the folder is in its place before the row is.
         """
         known = select(adapters).filter_by(run=source.run, digest=source.digest)
-        last = select(func.max(adapters.c.number)).filter_by(
-            model=source.model, purpose=source.purpose
+        names = select(adapters.c.name).where(
+            adapters.c.name.startswith(f"{source.stem}-v", autoescape=True)
         )
         with self._store.write() as connection:
             if connection.dialect.name == "postgresql":
                 connection.exec_driver_sql("LOCK TABLE adapters IN SHARE ROW EXCLUSIVE MODE")
             if (row := connection.execute(known).mappings().first()) is not None:
                 return _adapter(row)
-            new = make((connection.scalar(last) or 0) + 1)
+            new = make(1 + _last_number(source.stem, connection.scalars(names)))
             connection.execute(insert(adapters).values(asdict(new)))
         return new
+
+
+def _last_number(stem: str, names: Iterable[str]) -> int:
+    """Return the highest number among versions of a name; 0: there is none."""
+    ends = (name.removeprefix(f"{stem}-v") for name in names)
+    return max((int(end) for end in ends if end.isdecimal()), default=0)
 
 
 def _adapter(row: RowMapping) -> StoredAdapter:

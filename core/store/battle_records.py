@@ -113,7 +113,7 @@ class StoredBattle:
     item: str | None
     experiment: str | None
     prompt: str
-    """Digest of the messages, `prompt_digest`: battles of one prompt share it."""
+    """Digest of what was asked, `prompt_digest`: battles of one prompt share it."""
     a: Side
     b: Side
     vote: Vote | None = None
@@ -140,7 +140,8 @@ class RatedBattle(NamedTuple):
 
     battle: str
     prompt: str
-    """Digest of the messages: battles of one prompt share it."""
+    """Digest of what was asked: battles of one prompt share it. Battles from before it left out
+    the server's system prompt keep the key that they were stored with."""
     model_a: str
     model_b: str
     outcome: Outcome

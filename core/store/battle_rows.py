@@ -23,13 +23,18 @@ from core.store.battle_tables import battle_corrections, battle_sides, votes
 from core.store.records import generation_from_facts, tool_calls_of
 from core.store.text import clean_json, clean_text
 
-PLAIN = ("id", "created_at", "voter", "source", "status", "task", "item", "experiment", "prompt")
+PLAIN = ("id", "created_at", "voter", "source", "status", "task", "item", "experiment")
 """Columns of `battles` that a `StoredBattle` has as they are."""
 
 
-def prompt_digest(messages: Sequence[Message]) -> str:
-    """Return 32 hexadecimal digits that the same question has, however it is spaced and cased."""
-    words = [[each.role, " ".join(each.text.casefold().split())] for each in messages]
+def prompt_digest(messages: Sequence[Message], item: str | None = None) -> str:
+    """Return 32 hexadecimal digits that the same question has, however it is spaced and cased.
+
+    The system prompt of a visitor's own question does not count: the server puts it before, and
+    which one depends on the models drawn. That of a task's item is part of the item.
+    """
+    asked = [each for each in messages if item is not None or each.role != "system"]
+    words = [[each.role, " ".join(clean_text(each.text).casefold().split())] for each in asked]
     return hashlib.sha256(json.dumps(words).encode()).hexdigest()[:32]
 
 
@@ -41,7 +46,7 @@ def battle_values(new: NewBattle) -> dict[str, Any]:
         "task": new.task,
         "item": new.item,
         "experiment": new.experiment,
-        "prompt": prompt_digest(new.messages),
+        "prompt": prompt_digest(new.messages, new.item),
         "messages": clean_json([_message_row(each) for each in new.messages]),
         "tools": clean_json([tool.to_openai() for tool in new.tools]),
         "params": new.params.to_dict(),
@@ -88,10 +93,13 @@ def read_battles(connection: Connection, rows: Sequence[RowMapping]) -> list[Sto
     edits: dict[str, dict[SideName, str]] = {}
     for row in sorted(beside(battle_corrections), key=lambda row: int(row["id"])):
         edits.setdefault(row["battle_id"], {})[row["side"]] = row["text"]
+    asked = {row["id"]: tuple(map(_message, row["messages"])) for row in rows}
     return [
         StoredBattle(
             **{name: row[name] for name in PLAIN},
-            messages=tuple(map(_message, row["messages"])),
+            # Rows of earlier versions have another key in their column.
+            prompt=prompt_digest(asked[row["id"]], row["item"]),
+            messages=asked[row["id"]],
             tools=tuple(map(_tool, row["tools"])),
             params=_params(row["params"]),
             a=sides[row["id"], "a"],

@@ -1,4 +1,8 @@
-"""The table of experiments: a row is written before the first item, and ended once."""
+"""The table of experiments: a row is written before the first item, and ended once.
+
+`result` is NULL, or `{"runs": [...]}` of a running experiment on a task once the runs that decide
+it are chosen; of an ended one it is the panel.
+"""
 
 from sqlalchemy import JSON, Column, Float, Integer, Table, Text
 

@@ -1,6 +1,7 @@
 """Experiments in the store: two arms and a plan, written before the first item.
 
-Nothing but the end of an experiment is ever changed, and that only once.
+Nothing but the end of an experiment is ever changed, and that only once; and the runs that decide
+one on a task are written down once, when they are first used.
 """
 
 import math
@@ -9,12 +10,16 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Literal, get_args
 
-from sqlalchemy import RowMapping, insert, select, update
+from sqlalchemy import RowMapping, and_, func, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from core.errors import ConflictError, InputError, NotFoundError
 from core.messages import JsonObject, JsonValue
+from core.store.battle_figures import BOTH
+from core.store.battle_figures import a as first
+from core.store.battle_figures import b as second
 from core.store.battle_records import Arm
+from core.store.battle_tables import battles, votes
 from core.store.database import Store
 from core.store.experiment_tables import experiments
 
@@ -97,6 +102,8 @@ class Experiment:
     ended_at: datetime | None = None
     result: JsonObject | None = field(default=None, hash=False)
     """What was known at the end, as `Panel.to_dict` gave it."""
+    runs: tuple[str, str] | None = None
+    """Of a running one on a task: the runs of arm A and B that decide it, once both are there."""
 
     @property
     def is_running(self) -> bool:
@@ -175,6 +182,36 @@ class StoredExperiments:
             rows = connection.execute(query.order_by(experiments.c.made_at)).mappings().all()
         return tuple(map(_experiment, rows))
 
+    def choose_runs(self, name: str, runs: tuple[str, str]) -> tuple[str, str]:
+        """Write down the runs that decide a running experiment; return the ones that do.
+
+        Those are other ones where some were chosen before.
+
+        Raises:
+            NotFoundError: there is none of this name.
+        """
+        query = update(experiments).where(experiments.c.name == name)
+        query = query.where(experiments.c.ended_at.is_(None), experiments.c.result.is_(None))
+        with self._store.write() as connection:
+            connection.execute(query.values(result={"runs": list(runs)}))
+        return self.get(name).runs or runs
+
+    def votes(self, experiment: Experiment) -> int:
+        """Return how many votes of people count for an experiment: those on its planned weights."""
+        planned = experiment.arm_a, experiment.arm_b
+        sides = [
+            and_(first.c.digest == one.digest, second.c.digest == other.digest)
+            for one, other in (planned, planned[::-1])
+        ]
+        query = (
+            select(func.count())
+            .select_from(BOTH.join(votes, votes.c.battle_id == battles.c.id))
+            .where(battles.c.experiment == experiment.name, battles.c.source == "person")
+            .where(votes.c.excluded_because.is_(None), or_(*sides))
+        )
+        with self._store.read() as connection:
+            return int(connection.scalars(query).one())
+
     def end(self, name: str, at: datetime, result: JsonObject) -> Experiment:
         """End an experiment for good, with what was known then.
 
@@ -214,6 +251,8 @@ def _row_of(new: Experiment) -> dict[str, object]:
 
 
 def _experiment(row: RowMapping) -> Experiment:
+    is_running, kept = row["ended_at"] is None, row["result"]
+    one, other = kept["runs"] if is_running and kept else (None, None)
     return Experiment(
         name=row["name"],
         arm_a=Arm(row["model_a"], row["digest_a"], row["adapter_a"]),
@@ -225,7 +264,8 @@ def _experiment(row: RowMapping) -> Experiment:
         rubric=row["rubric"],
         made_at=row["made_at"],
         ended_at=row["ended_at"],
-        result=row["result"],
+        result=None if is_running else kept,
+        runs=(one, other) if one and other else None,
     )
 
 

@@ -1,5 +1,7 @@
 """What people thought of the answers of models in Chat, and what those answers took."""
 
+import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -17,29 +19,36 @@ class RatedAnswer:
     """One answer of a model in Chat, also one that was withdrawn by a retry."""
 
     visitor: str
-    digests: tuple[str | None, str | None]
-    """Of the weights and of the adapter that gave it."""
+    given_by: str
+    """Digest of what gave it, as `answering_digest` returns it."""
     liked: bool | None
-    """The newest thumb; None: there is none, or it was taken back."""
+    """The first thumb, whatever was made of it later; None: there was none."""
     place: int | None
     """Grows with the time of the first thumb, over all answers; None: there was none."""
     measured: Measured
 
 
+def answering_digest(model: str, weights: str | None, adapter: str | None) -> str:
+    """Return `sha256:...` over what an answer tells of who gave it.
+
+    `model` is `MODEL` or `MODEL@VERSION`; the digests are those of a `Generation`. Of a server's
+    model nothing but its id is known.
+    """
+    known = json.dumps([model, weights, adapter])
+    return f"sha256:{hashlib.sha256(known.encode()).hexdigest()}"
+
+
 def rated_answers(store: Store, model: str, since: datetime, until: datetime) -> list[RatedAnswer]:
     """Return a model's answers between two moments, in the order of their first thumbs.
 
-    `model` is `MODEL` or `MODEL@VERSION`. Answers without a thumb come last. Answers from the cache
-    have no timings: nothing was generated.
+    `model` is `MODEL` or `MODEL@VERSION`. Answers without a thumb come last. A thumb that was
+    changed or taken back counts as it was given first, so what was counted once stays as it was.
+    Answers from the cache have no timings: nothing was generated.
     """
     name, _, version = model.partition("@")
     thumbs = (
-        select(
-            feedback.c.message_id,
-            func.min(feedback.c.id).label("first"),
-            func.max(feedback.c.id).label("last"),
-        )
-        .where(feedback.c.created_at <= until)
+        select(feedback.c.message_id, func.min(feedback.c.id).label("first"))
+        .where(feedback.c.created_at <= until, feedback.c.liked.is_not(None))
         .group_by(feedback.c.message_id)
         .subquery()
     )
@@ -48,7 +57,7 @@ def rated_answers(store: Store, model: str, since: datetime, until: datetime) ->
         select(*columns)
         .select_from(messages.join(conversations))
         .outerjoin(thumbs, thumbs.c.message_id == messages.c.id)
-        .outerjoin(feedback, feedback.c.id == thumbs.c.last)
+        .outerjoin(feedback, feedback.c.id == thumbs.c.first)
         .where(messages.c.created_at >= since, messages.c.created_at <= until)
         .where(messages.c.generation.is_not(None), *_of(name, version))
         .order_by(thumbs.c.first.is_(None), thumbs.c.first, messages.c.created_at)
@@ -70,7 +79,9 @@ def _answer(
     adapter = facts["adapter"]
     return RatedAnswer(
         visitor=visitor,
-        digests=(facts["model"]["digest"], adapter["digest"] if adapter else None),
+        given_by=answering_digest(
+            model, facts["model"]["digest"], adapter["digest"] if adapter else None
+        ),
         liked=liked,
         place=place,
         measured=_measured(model, facts),

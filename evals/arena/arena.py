@@ -6,7 +6,7 @@ drawn is stored before anything is generated, and the vote and its reveal are on
 
 import threading
 from collections.abc import Callable, Generator
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import replace
 from pathlib import Path
 from random import Random, SystemRandom
@@ -196,7 +196,9 @@ class Arena:
         traffic = self._gateway.traffic
         pair = self._running()
         if pair is not None:
-            return pair.experiment, experiment_pair(traffic, pair.arms, self._chance)
+            # An experiment that can't go on must not end everybody's battles.
+            with suppress(UnavailableError):
+                return pair.experiment, experiment_pair(traffic, pair.arms, self._chance)
         models, met = ready_models(traffic), self._battles.met()
         return None, draw_pair(models, met, lambda name: arm_of(traffic, name), self._chance)
 

@@ -3,17 +3,21 @@
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
 
 from core.catalog import Catalog
 from core.errors import InputError, ModelNotAllowedError
-from core.messages import JsonValue
-from core.prices import price_of
+from core.messages import JsonValue, Usage
+from core.prices import cost_usd
 from core.store.battle_records import Measured
+from evals.identity import is_local
 
 HOUR_S = 3600.0
+EARLIER = "the prices when it answered, of unknown date"
+"""Source of costs that today's prices don't give, for people."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,11 +65,11 @@ class ArmFigures:
     usd_per_thousand: float | None
     """US dollars for a thousand requests like those that were measured."""
     price_source: str | None
-    """`catalog`, the price table with its version, or what a person entered."""
+    """`catalog`, the price table with its version, `EARLIER`, or what a person entered."""
     price_as_of: str | None
-    """Date of the price list, YYYY-MM-DD."""
+    """Date of the price list, YYYY-MM-DD; None: not known to be the one that was counted with."""
     unpriced: int
-    """Requests whose cost is not known; they are not in `usd_per_thousand`."""
+    """Requests whose cost was not counted; they are not in a counted `usd_per_thousand`."""
     input_tokens: float | None
     """Mean of a request."""
     output_tokens: float | None
@@ -78,14 +82,25 @@ class ArmFigures:
     p95_s: float | None
     first_token_p50_s: float | None
     first_token_p95_s: float | None
+    is_local: bool = False
+    """Whether all that may answer for it runs in this process."""
+
+    @property
+    def priced(self) -> str:
+        """Say of how many requests the cost is; empty where it is all of them, or unknown."""
+        if not 0 < self.unpriced < self.requests:
+            return ""
+        known = self.requests - self.unpriced
+        return f"of {known:,} of {self.requests:,} requests, no price is known of the others"
 
     def with_rate(self, rate: LocalRate | None) -> "ArmFigures":
-        """Return the figures with the cost by a machine's rate, where no price is known.
+        """Return the figures with the cost by this machine's rate, where no price is known.
 
         It is the measured seconds of a request at that rate, as if the machine answered one
-        request at a time.
+        request at a time. An arm that runs elsewhere keeps its unknown cost.
         """
-        if rate is None or self.usd_per_thousand is not None or self.busy_s is None:
+        is_known = self.usd_per_thousand is not None
+        if rate is None or not self.is_local or is_known or self.busy_s is None:
             return self
         usd = self.busy_s * rate.usd_per_s * 1000
         return replace(
@@ -110,10 +125,10 @@ def arm_figures(catalog: Catalog, model: str, measured: Sequence[Measured]) -> A
     """Return the figures of an arm from its requests.
 
     A request costs what was counted when it was answered, from its tokens and the prices of that
-    day.
+    day. Which price list that was is not kept: today's is named where it gives the same costs.
     """
     costs = [each.cost_usd for each in measured if each.cost_usd is not None]
-    source, as_of = _price(catalog, model) if costs else (None, None)
+    source, as_of = _price(catalog, model, measured) if costs else (None, None)
     totals = _known(measured, lambda each: each.total_s)
     firsts = _known(measured, lambda each: each.first_token_s)
     return ArmFigures(
@@ -131,6 +146,7 @@ def arm_figures(catalog: Catalog, model: str, measured: Sequence[Measured]) -> A
         p95_s=_percentile(totals, 95),
         first_token_p50_s=_percentile(firsts, 50),
         first_token_p95_s=_percentile(firsts, 95),
+        is_local=_is_local(catalog, model),
     )
 
 
@@ -140,15 +156,30 @@ def _busy_s(each: Measured) -> float | None:
     return max(each.total_s - each.queue_s, 0.0)
 
 
-def _price(catalog: Catalog, model: str) -> tuple[str | None, str | None]:
-    """Return where a model's price is from, and its date; of a chain or an ensemble neither."""
+def _is_local(catalog: Catalog, model: str) -> bool:
+    try:
+        return is_local(catalog, model)
+    except ModelNotAllowedError:  # It has left the catalog since.
+        return False
+
+
+def _price(catalog: Catalog, model: str, measured: Sequence[Measured]) -> tuple[str, str | None]:
+    """Return where a model's price is from, and its date, where today's gives the counted costs."""
     if model in catalog.chains or model in catalog.ensembles:
         return "the prices of its models", None
     try:
-        view = price_of(catalog.resolve(model))
+        target = catalog.resolve(model)
     except ModelNotAllowedError:  # It has left the catalog since.
-        return None, None
-    return (None, None) if view is None else (view.source, view.as_of)
+        return EARLIER, None
+    counted = {(each.input_tokens, each.output_tokens, each.cost_usd) for each in measured}
+    today, now = None, datetime.now(UTC)
+    for input_tokens, output_tokens, usd in counted:
+        if usd is None:
+            continue
+        today = cost_usd(target, Usage(input_tokens, output_tokens), now)
+        if today is None or not math.isclose(today.usd, usd, rel_tol=1e-9, abs_tol=1e-12):
+            return EARLIER, None
+    return (EARLIER, None) if today is None else (today.source, today.as_of)
 
 
 def _known(measured: Sequence[Measured], field: Callable[[Measured], float | None]) -> list[float]:

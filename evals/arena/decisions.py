@@ -22,7 +22,8 @@ class Item:
     is_both_bad: bool = False
     """Whether it is a vote for neither."""
     has_first_won: bool | None = None
-    """Whether the answer shown first won; None: no answer won, or none was shown first."""
+    """Whether the answer shown first won; None: no answer won, or none was shown first. A judge is
+    shown both orders."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,9 +35,14 @@ class Decision:
     always-valid plan its `n` counts groups, and the mean is theirs."""
     verdict: LookVerdict
     more: int | None
-    """About how many more items it takes; 0 with a verdict, None: no end in sight."""
+    """About how many more items it takes; 0 with a verdict, None: no end in sight, or no more
+    items can come."""
     is_final: bool = False
     """Whether the plan takes no more items."""
+    new_n: int | None = None
+    """About how many items a new plan would need, where this one is final without a verdict."""
+    is_contradiction: bool = False
+    """Whether the items were enough for one arm once, and for the other later."""
 
 
 def decide(plan: Plan, items: Sequence[Item]) -> Decision:
@@ -52,7 +58,7 @@ def decide(plan: Plan, items: Sequence[Item]) -> Decision:
     means = _group_means(items)
     found = look(means, plan.delta, plan.alpha)
     more = found.more and math.ceil(found.more * len(items) / len(means))
-    return Decision(found.difference, found.verdict, more)
+    return Decision(found.difference, found.verdict, more, is_contradiction=found.is_contradiction)
 
 
 def _group_means(items: Sequence[Item]) -> list[float]:
@@ -71,9 +77,11 @@ def _at_fixed_n(plan: Plan, n: int, items: Sequence[Item]) -> Decision:
         return Decision(early, "not_enough", n - len(items))
     found = _paired(items)
     verdict = _verdict(found, plan.delta)
+    if verdict != "not_enough":
+        return Decision(found.difference, verdict, 0, is_final=True)
     wanted = found.items_for(found.difference.value)
-    more = None if wanted is None else max(wanted - found.n, 1)
-    return Decision(found.difference, verdict, 0 if verdict != "not_enough" else more, True)
+    new_n = None if wanted is None else max(wanted, n + 1)
+    return Decision(found.difference, verdict, None, is_final=True, new_n=new_n)
 
 
 def _paired(items: Sequence[Item]) -> PairedDifference:

@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import zip_longest
 from typing import Literal, NamedTuple
 
@@ -18,7 +18,7 @@ MAX_CHARACTERS = 100_000
 MAX_WORDS = 6_000
 """Words of each text that are compared; the work grows with the square."""
 MAX_FIELDS = 500
-"""Fields of each JSON value that are compared."""
+"""Fields of two JSON values that are shown; all are compared."""
 Presence = Literal["same", "differs", "only_a", "only_b"]
 
 
@@ -37,11 +37,13 @@ class TextDiff:
     b: tuple[Piece, ...]
     is_cut: bool
     """Whether the ends of long texts were left out."""
+    is_same: bool
+    """Whether the whole texts are equal, what was left out included."""
 
     @property
-    def is_same(self) -> bool:
-        """Whether nothing that was compared differs."""
-        return not any(piece.is_changed for piece in (*self.a, *self.b))
+    def has_marks(self) -> bool:
+        """Whether anything of the pieces differs."""
+        return any(piece.is_changed for piece in (*self.a, *self.b))
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,18 +58,30 @@ class Field:
 
 
 @dataclass(frozen=True, slots=True)
+class FieldDiff:
+    """Two JSON values, field by field."""
+
+    shown: tuple[Field, ...]
+    """In their order; where some are left out, those that differ come first."""
+    left_out: int
+    """Fields beyond `MAX_FIELDS`."""
+    is_same: bool
+    """Whether all fields agree, those left out included."""
+
+
+@dataclass(frozen=True, slots=True)
 class CallPair:
     """Two calls that stand at the same place, or one with nothing beside it."""
 
     name_a: str | None
     name_b: str | None
-    fields: tuple[Field, ...]
-    """Their arguments, path by path; none where neither has any."""
+    arguments: FieldDiff
+    """Without a field where neither has any."""
 
     @property
     def is_same(self) -> bool:
         """Whether name and arguments agree."""
-        return self.name_a == self.name_b and all(f.presence == "same" for f in self.fields)
+        return self.name_a == self.name_b and self.arguments.is_same
 
 
 def text_diff(a: str, b: str) -> TextDiff:
@@ -83,10 +97,10 @@ def text_diff(a: str, b: str) -> TextDiff:
         is_changed = step.tag != "equal"
         _add(pieces_a, words_a[step.src_start : step.src_end], is_changed)
         _add(pieces_b, words_b[step.dest_start : step.dest_end], is_changed)
-    return TextDiff(tuple(pieces_a), tuple(pieces_b), is_cut)
+    return TextDiff(tuple(pieces_a), tuple(pieces_b), is_cut, is_same=a == b)
 
 
-def json_diff(a: str, b: str) -> tuple[Field, ...] | None:
+def json_diff(a: str, b: str) -> FieldDiff | None:
     """Compare two texts field by field; None unless each holds one JSON object or list.
 
     Prose and a code fence around the value are overlooked. The order of keys does not count, that
@@ -98,14 +112,17 @@ def json_diff(a: str, b: str) -> tuple[Field, ...] | None:
 
 def call_diff(
     a: tuple[str, Sequence[ToolCall]], b: tuple[str, Sequence[ToolCall]], tools: Sequence[str]
-) -> tuple[CallPair, ...]:
+) -> tuple[CallPair, ...] | None:
     """Compare the calls of two answers, given as text and calls apart from it, in order.
 
     Calls are read as evaluations read them, those within the text too. Calls of the same tool
-    stand beside each other wherever the order allows.
+    stand beside each other wherever the order allows. None: a call can't be read, so that only
+    the answers as they were written can be compared.
     """
-    calls_a, calls_b = (read_answer(text, calls, tools).calls for text, calls in (a, b))
-    return tuple(_pair(one, other) for one, other in _beside(calls_a, calls_b))
+    read_a, read_b = (read_answer(text, calls, tools) for text, calls in (a, b))
+    if "malformed" in (read_a.outcome, read_b.outcome):
+        return None
+    return tuple(_pair(one, other) for one, other in _beside(read_a.calls, read_b.calls))
 
 
 def _add(pieces: list[Piece], words: Sequence[str], is_changed: bool) -> None:
@@ -124,10 +141,15 @@ def _structure(text: str) -> tuple[JsonValue] | None:
     return (read.value,)
 
 
-def _fields(a: JsonValue, b: JsonValue) -> tuple[Field, ...]:
+def _fields(a: JsonValue, b: JsonValue) -> FieldDiff:
     flat_a, flat_b = _flat(a), _flat(b)
-    paths = list(dict.fromkeys([*flat_a, *flat_b]))[:MAX_FIELDS]
-    return tuple(_field(path, flat_a.get(path), flat_b.get(path)) for path in paths)
+    paths = dict.fromkeys([*flat_a, *flat_b])
+    fields = [_field(path, flat_a.get(path), flat_b.get(path)) for path in paths]
+    left_out = max(0, len(fields) - MAX_FIELDS)
+    if left_out:
+        fields.sort(key=lambda field: field.presence == "same")
+    is_same = all(field.presence == "same" for field in fields)
+    return FieldDiff(tuple(fields[:MAX_FIELDS]), left_out, is_same)
 
 
 def _field(path: str, a: str | None, b: str | None) -> Field:
@@ -173,6 +195,6 @@ def _beside(a: Sequence[Call], b: Sequence[Call]) -> list[tuple[Call | None, Cal
 
 
 def _pair(a: Call | None, b: Call | None) -> CallPair:
-    fields = _fields(a.arguments if a else {}, b.arguments if b else {})
-    named = tuple(field for field in fields if field.path)
+    found = _fields(a.arguments if a else {}, b.arguments if b else {})
+    named = replace(found, shown=tuple(field for field in found.shown if field.path))
     return CallPair(a.name if a else None, b.name if b else None, named)

@@ -16,6 +16,7 @@ from core.services import Services
 from core.store import Store
 from core.store.battle_records import Arm
 from core.store.experiments import METRICS, Experiment, Metric, Plan, StoredExperiments
+from core.store.thumbs import answering_digest
 from evals.arena.costs import LocalRate
 from evals.arena.draw import arm_of
 from evals.arena.panel import Panel, make_panel
@@ -26,7 +27,8 @@ from evals.identity import identify
 from evals.judge.candidates import Candidate, refuse_candidates
 from evals.judge.rubric_files import load_rubric, rubric_folders
 from evals.leaderboard_runs import RunIndex
-from evals.task_files import load_task
+from evals.manifest import Identity
+from evals.task_files import load_task, samples_of
 
 NEEDS: Mapping[Metric, tuple[str, ...]] = {
     "votes": (),
@@ -58,7 +60,7 @@ class Experiments:
     def __init__(self, bench: Bench, store: Store) -> None:
         self._bench = bench
         self._stored = StoredExperiments(store)
-        self._sources = Sources(store, RunIndex(bench.home))
+        self._sources = Sources(store, RunIndex(bench.home), bench.home)
 
     @staticmethod
     def of(services: Services) -> "Experiments":
@@ -69,8 +71,8 @@ class Experiments:
         """Store the plan and begin; weights that are not on this disk are fetched.
 
         Raises:
-            InputError: the name or a value is impossible, both arms are the same weights, or the
-                judge is an arm.
+            InputError: the name or a value is impossible, both arms are the same weights, the
+                judge is an arm, or the task has fewer items than the plan.
             ConflictError: there is an experiment of this name.
             AppError: an arm, the task, the judge or the rubric does not exist or can't be read.
         """
@@ -79,7 +81,7 @@ class Experiments:
         home = self._bench.home
         arm_a, arm_b = self._arms(asked)
         if asked.task is not None:
-            load_task(asked.task, home)
+            _check_size(asked.task, asked.plan, home)
         if asked.judge is not None and asked.rubric is not None:
             self._check_judge(asked.judge, asked.rubric, (asked.arm_a, asked.arm_b), home)
         new = Experiment(
@@ -129,28 +131,38 @@ class Experiments:
 
         Raises:
             NotFoundError: there is none of this name.
+            InputError: a rate is for what is no arm, or for an arm that runs elsewhere.
             StorageError: the store or a run can't be read.
         """
         experiment = self._stored.get(name)
-        kept = experiment.result
-        if kept is None:
-            return self._live(experiment, datetime.now(UTC)).with_rates(rates or {})
-        return Panel.of_result(experiment, kept).with_rates(rates or {})
+        if experiment.result is None:
+            panel = self._live(experiment, datetime.now(UTC))
+        else:
+            panel = Panel.of_result(experiment, experiment.result)
+        _check_rates(panel, rates or {})
+        return panel.with_rates(rates or {})
 
     def running_pair(self) -> Pair | None:
-        """Return the arms of a running experiment on votes; of several one is drawn."""
-        running = self._stored.running("votes")
+        """Return the arms of a running experiment that still takes votes; of several one is drawn.
+
+        One with a fixed n takes no more than n.
+        """
+        running = [each for each in self._stored.running("votes") if self._is_open(each)]
         if not running:
             return None
         one = random.SystemRandom().choice(running)
         return Pair(one.name, (one.arm_a.model, one.arm_b.model))
+
+    def _is_open(self, experiment: Experiment) -> bool:
+        n = experiment.plan.n
+        return n is None or self._stored.votes(experiment) < n
 
     def _live(self, experiment: Experiment, now: datetime) -> Panel:
         results = results_of(self._sources, experiment, now)
         return make_panel(self._bench.catalog, experiment, results)
 
     def _arms(self, asked: Asked) -> tuple[Arm, Arm]:
-        """Return both arms by what will name them in the results: battles, or the runs of a task.
+        """Return both arms by what names them in the results: battles, runs, or answers in Chat.
 
         Two ids of the same weights and adapter are refused, however they are run.
         """
@@ -164,9 +176,11 @@ class Experiments:
                 f"{asked.arm_a!r} and {asked.arm_b!r} are the same weights and adapter; choose two "
                 "arms that differ"
             )
-        if asked.metric != "task":
-            return a, b
-        return replace(a, digest=one.served), replace(b, digest=other.served)
+        if asked.metric == "task":
+            return replace(a, digest=one.served), replace(b, digest=other.served)
+        if asked.metric == "thumbs":
+            return _answering(a, one), _answering(b, other)
+        return a, b
 
     def _check_judge(self, judge: str, rubric: str, arms: tuple[str, str], home: Path) -> None:
         load_rubric(rubric, rubric_folders(home))
@@ -189,6 +203,37 @@ def _check(asked: Asked) -> None:
             raise InputError(f"an experiment on {asked.metric} needs a {name}")
         if name not in needs and value is not None:
             raise InputError(f"an experiment on {asked.metric} takes no {name}, got {value[:80]!r}")
+
+
+def _answering(arm: Arm, found: Identity) -> Arm:
+    """Return an arm by what its answers in Chat will tell of it."""
+    digest = answering_digest(arm.model, found.model_digest, found.adapter_digest)
+    return replace(arm, digest=digest)
+
+
+def _check_size(task: str, plan: Plan, home: Path) -> None:
+    """Refuse a number of items that the task has not."""
+    size = len(samples_of(load_task(task, home)))
+    if plan.n is not None and plan.n > size:
+        raise InputError(
+            f"task {task!r} has {size} items, and n is {plan.n}; choose n up to {size}"
+        )
+
+
+def _check_rates(panel: Panel, rates: Mapping[str, LocalRate]) -> None:
+    """Refuse rates that could say nothing of an arm."""
+    arms = {arm.model: arm for arm in panel.arms}
+    for name in rates:
+        if name not in arms:
+            raise InputError(
+                f"{name[:80]!r} is no arm of {panel.experiment.name!r}; its arms are: "
+                f"{', '.join(arms)}"
+            )
+        if not arms[name].is_local:
+            raise InputError(
+                f"{name!r} does not run on this machine, and a rate is what this machine costs; "
+                "give rates for local arms only"
+            )
 
 
 def _check_thumbs(catalog: Catalog, asked: Asked) -> None:

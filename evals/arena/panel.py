@@ -47,20 +47,32 @@ class Panel:
     none before a fixed n is reached. None: no item."""
     verdict: LookVerdict
     more: int | None
-    """About how many more items it takes; 0 with a verdict, None: no end in sight."""
+    """About how many more items it takes; 0 with a verdict, None: no end in sight, or no more
+    items can come."""
     text: str
     """The verdict in words."""
     position: Estimate | None
-    """Share of decisive votes for the answer shown first; None: nothing was shown first."""
+    """Share of decisive votes of people for the answer shown first; None: nothing was shown first,
+    as of a judge, who is asked in both orders."""
     excluded: Mapping[str, int] = field(hash=False)
     """What is not counted, by reason; `results.words_of` has the words."""
     arms: tuple[ArmFigures, ArmFigures]
     notes: tuple[str, ...]
+    is_final: bool = False
+    """Whether the plan takes no more items."""
 
     def with_rates(self, rates: Mapping[str, LocalRate]) -> "Panel":
-        """Return the panel with costs by these rates, by arm, where no price is known."""
+        """Return the panel with costs by these rates, by arm, where no price is known.
+
+        A rate for an arm that runs elsewhere has no effect, and a note says so.
+        """
         a, b = (arm.with_rate(rates.get(arm.model)) for arm in self.arms)
-        return replace(self, arms=(a, b))
+        elsewhere = [
+            f"{arm.model} does not run on this machine: what was entered is not its cost"
+            for arm in self.arms
+            if arm.model in rates and not arm.is_local and arm.usd_per_thousand is None
+        ]
+        return replace(self, arms=(a, b), notes=(*self.notes, *elsewhere))
 
     def to_dict(self) -> dict[str, JsonValue]:
         """Return the panel as JSON."""
@@ -78,6 +90,7 @@ class Panel:
             "excluded": dict(self.excluded),
             "arms": [arm.to_dict() for arm in self.arms],
             "notes": list(self.notes),
+            "is_final": self.is_final,
         }
 
     @staticmethod
@@ -101,6 +114,7 @@ class Panel:
                 excluded=value["excluded"],
                 arms=(ArmFigures.from_dict(a), ArmFigures.from_dict(b)),
                 notes=tuple(value["notes"]),
+                is_final=value.get("is_final", False),
             )
         except (KeyError, TypeError, ValueError) as error:
             raise StorageError(
@@ -111,6 +125,8 @@ class Panel:
 def make_panel(catalog: Catalog, experiment: Experiment, results: Results) -> Panel:
     """Return the panel of what an experiment has measured."""
     decision = decide(experiment.plan, results.items)
+    if results.is_whole and decision.verdict == "not_enough":
+        decision = replace(decision, more=None, is_final=True)
     counts = _counts(results.items)
     return Panel(
         experiment=experiment,
@@ -126,6 +142,7 @@ def make_panel(catalog: Catalog, experiment: Experiment, results: Results) -> Pa
             arm_figures(catalog, experiment.arm_b.model, results.measured_b),
         ),
         notes=results.notes,
+        is_final=decision.is_final,
     )
 
 
@@ -150,16 +167,28 @@ def _words(experiment: Experiment, decision: Decision, n: int) -> str:
     unit, plan = UNITS[experiment.metric], experiment.plan
     if decision.verdict in ("a", "b"):
         winner = experiment.arm_a if decision.verdict == "a" else experiment.arm_b
-        return f"{decision.verdict.upper()} is better: {winner.model}"
+        return f"{decision.verdict.upper()} is better: {winner.model}{_turned(decision, unit)}"
     if decision.verdict == "no_difference":
         return f"no difference larger than {100 * plan.delta:g} points"
-    more = "" if decision.more is None else f": about {decision.more} more {unit}"
-    if plan.n is None:
-        return f"not enough data{more}"
+    if decision.is_contradiction:
+        return (
+            f"no verdict: the {unit} were enough for one arm first and for the other later, so "
+            "they did not come in random order, or what they measure has changed"
+        )
     if decision.is_final:
-        wanted = "" if decision.more is None else f"; a new plan needs about {n + decision.more}"
-        return f"not enough data: the {plan.n} planned {unit} show no difference{wanted}"
-    return f"not enough data: {n} of the planned {plan.n} {unit}"
+        wanted = "" if decision.new_n is None else f"; a new plan needs about {decision.new_n}"
+        return f"the plan is complete without a decision: {n} {unit} show no difference{wanted}"
+    if plan.n is not None:
+        return f"not enough data: {n} of the planned {plan.n} {unit}"
+    more = "" if decision.more is None else f": about {decision.more} more {unit}"
+    return f"not enough data{more}"
+
+
+def _turned(decision: Decision, unit: str) -> str:
+    """Say where the mean lies on the other side of 0 by now."""
+    value = 0.0 if decision.difference is None else decision.difference.value
+    has_turned = value > 0 if decision.verdict == "a" else value < 0
+    return f"; the {unit} since then point the other way" if has_turned else ""
 
 
 def _json(estimate: Estimate | None) -> JsonValue:

@@ -4,15 +4,17 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from pathlib import Path
 
 from core.outcomes import Outcome
 from core.store import Store
 from core.store.battle_records import Measured, RatedBattle, Source
 from core.store.battles import Battles
-from core.store.experiments import Experiment, Metric
+from core.store.experiments import Experiment, Metric, StoredExperiments
 from core.store.thumbs import RatedAnswer, rated_answers
 from evals.arena.decisions import Item
-from evals.arena.task_results import task_results
+from evals.arena.standings import OLD_WEIGHTS
+from evals.arena.task_results import Tasks, task_results
 from evals.arena.votes import EXCLUDED
 from evals.leaderboard_runs import RunIndex
 
@@ -25,10 +27,19 @@ LEFT_OUT = {
     "same_visitor": "a further thumb of a visitor who is counted already",
     "waiting": "wait for a thumb on the other arm",
     "missing": "items of the task without a score on both sides",
+    OLD_WEIGHTS: "given on other weights of the model",
 }
 """Words for why something that was measured isn't counted, besides those for votes."""
 BY_CHOICE = (
     "visitors of Chat choose their model themselves, so a difference may be one between visitors"
+)
+FIRST_THUMB = (
+    "each visitor's first thumb after the plan counts, as it was given: changed or taken back "
+    "later it stays"
+)
+BOTH_ORDERS = (
+    "nothing was shown first: a judge is asked in both orders, and a verdict that changes with the "
+    "order is a tie; `python -m evals battles judge` says how many of those it judges do"
 )
 
 
@@ -41,6 +52,8 @@ class Results:
     measured_a: Sequence[Measured]
     measured_b: Sequence[Measured]
     notes: tuple[str, ...] = ()
+    is_whole: bool = False
+    """Whether no more items can come, whatever the plan."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +62,8 @@ class Sources:
 
     store: Store
     runs: RunIndex = field(compare=False)
+    home: Path
+    """`$UNDERSTUDY_HOME`, where tasks are."""
 
 
 def words_of(reason: str) -> str:
@@ -90,7 +105,8 @@ def _votes(sources: Sources, experiment: Experiment, until: datetime) -> Results
         [each for each in measured if each.model == arm.model]
         for arm in (experiment.arm_a, experiment.arm_b)
     )
-    return Results(items, excluded, a, b)
+    notes = (BOTH_ORDERS,) if source == "judge" else ()
+    return Results(items, excluded, a, b, notes)
 
 
 def _is_planned(experiment: Experiment, each: RatedBattle) -> bool:
@@ -102,31 +118,37 @@ def _is_planned(experiment: Experiment, each: RatedBattle) -> bool:
 def _vote_item(experiment: Experiment, each: RatedBattle) -> Item:
     points = POINTS[each.outcome]
     sign = 1.0 if each.model_a == experiment.arm_a.model else -1.0
+    is_ordered = bool(points) and experiment.metric != "judge"
     return Item(
         difference=sign * points,
         is_both_bad=each.outcome == "both_bad",
-        has_first_won=points < 0 if points else None,
+        has_first_won=points < 0 if is_ordered else None,
     )
 
 
 def _task(sources: Sources, experiment: Experiment, until: datetime) -> Results:
-    found = task_results(sources.runs, experiment, until)
+    stored = StoredExperiments(sources.store)
+    found = task_results(Tasks(sources.home, sources.runs, stored), experiment, until)
     return Results(
         found.items,
         Counter(missing=found.missing) if found.missing else Counter(),
         found.measured_a,
         found.measured_b,
         found.notes,
+        is_whole=found.is_chosen,
     )
 
 
 def _thumbs(sources: Sources, experiment: Experiment, until: datetime) -> Results:
-    """Pair the thumbs of both arms in the order in which they were given, one for each visitor."""
+    """Pair the thumbs of both arms in the order in which they were given first.
+
+    One for each visitor, so later thumbs and changed ones leave every pair as it is.
+    """
     excluded = Counter[str]()
     sides = []
     for arm in (experiment.arm_a, experiment.arm_b):
         answers = rated_answers(sources.store, arm.model, experiment.made_at, until)
-        kept = [each for each in answers if each.digests == answers[0].digests]
+        kept = [each for each in answers if each.given_by == arm.digest]
         excluded["other_weights"] += sum(each.liked is not None for each in answers)
         excluded["other_weights"] -= sum(each.liked is not None for each in kept)
         sides.append(kept)
@@ -140,7 +162,7 @@ def _thumbs(sources: Sources, experiment: Experiment, until: datetime) -> Result
     excluded["waiting"] = abs(len(thumbs_a) - len(thumbs_b))
     items = [Item(float(b) - float(a)) for a, b in zip(thumbs_a, thumbs_b, strict=False)]
     a, b = ([each.measured for each in side] for side in sides)
-    return Results(items, +excluded, a, b, (BY_CHOICE,))
+    return Results(items, +excluded, a, b, (BY_CHOICE, FIRST_THUMB))
 
 
 def _one_each(sides: Sequence[Sequence[RatedAnswer]]) -> set[int]:

@@ -79,6 +79,11 @@ class Reveal:
     a: RevealedSide
     b: RevealedSide
     experiment: str | None
+    task: str | None
+    """Task whose item it was on; None: on the visitor's own words."""
+    item: str | None
+    tools: tuple[str, ...]
+    """Names of the tools that both sides were offered."""
 
     @staticmethod
     def of(battle: StoredBattle) -> "Reveal":
@@ -93,6 +98,9 @@ class Reveal:
             a=_revealed(battle.a),
             b=_revealed(battle.b),
             experiment=battle.experiment,
+            task=battle.task,
+            item=battle.item,
+            tools=tuple(tool.name for tool in battle.tools),
         )
 
 

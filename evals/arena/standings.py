@@ -1,4 +1,8 @@
-"""The ratings of all models by the votes in the store; people's and judges' are never mixed."""
+"""The ratings of all models by the votes in the store; people's and judges' are never mixed.
+
+An id is rated by the votes on its newest weights, those of its newest vote; votes on others of its
+weights are left out, and counted.
+"""
 
 import threading
 from collections.abc import Sequence
@@ -16,6 +20,8 @@ from evals.stats.bias import Lengths
 
 Version = tuple[int, datetime | None]
 """Number of votes and time of the newest: what the store says cheaply of whether it has changed."""
+OLD_WEIGHTS = "old_weights"
+"""Why a vote is left out, in a standing's `excluded`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,16 +89,34 @@ def standing(
     position: bool = False,
 ) -> Standing:
     """Return the standing by these votes; see `evals.ratings.rate` for what can be taken out."""
-    battles = [_battle(each) for each in rated]
+    kept = _newest_weights(rated)
+    battles = [_battle(each) for each in kept]
     ratings = _ratings(battles, length=length, position=position)
     return Standing(
         source=source,
         ratings=ratings,
         matrix=win_matrix(battles, [model.id for model in ratings.models]),
-        excluded={str(reason): count for reason, count in counts.excluded.items()},
-        votes=len(rated),
-        newest_at=max((each.voted_at for each in rated), default=None),
+        excluded=_excluded(counts, len(rated) - len(kept)),
+        votes=len(kept),
+        newest_at=max((each.voted_at for each in kept), default=None),
     )
+
+
+def _newest_weights(rated: Sequence[RatedBattle]) -> list[RatedBattle]:
+    """Return the votes whose sides were both the newest weights of their ids."""
+    newest: dict[str, str] = {}
+    for each in rated:  # Oldest first.
+        newest |= {each.model_a: each.digest_a, each.model_b: each.digest_b}
+    return [
+        each
+        for each in rated
+        if (newest[each.model_a], newest[each.model_b]) == (each.digest_a, each.digest_b)
+    ]
+
+
+def _excluded(counts: BattleCounts, old: int) -> dict[str, int]:
+    found = {str(reason): count for reason, count in counts.excluded.items()}
+    return {**found, OLD_WEIGHTS: old} if old else found
 
 
 def _ratings(battles: Sequence[Battle], *, length: bool, position: bool) -> Ratings:

@@ -1,16 +1,22 @@
 """What a comparison says: the paired difference, the items that flipped, and the slices."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from core.errors import InputError
 from core.messages import JsonValue
 from evals.compare.scores import ScoredRow, Scores, read_scores
 from evals.stats.arrays import ALPHA
 from evals.stats.intervals import Bounds
-from evals.stats.paired import ROUNDING, PairedDifference, paired
-from evals.stats.slices import SliceDifference, slices
+from evals.stats.paired import ROUNDING, PairedDifference, paired, paired_anywhere
+from evals.stats.paired_ratio import Part, paired_ratio
+from evals.stats.slices import Compare, SliceDifference, slices
+
+
+class IncomparableError(InputError):
+    """Two sides are not of the same thing, or a run is not valid; decisions exit with 40."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +34,7 @@ class Comparison:
     broken: tuple[str, ...]
     """Ids of the items that B scores lower."""
     missing_a: int
-    """Planned items without a score in A; they are not in `difference`."""
+    """Planned items that lack a score in A; `difference` has only those that lack not all."""
     missing_b: int
     bounds: Bounds | None
     """The difference over all planned items, whatever the missing scores are; None: none is."""
@@ -89,6 +95,7 @@ def compare_files(path_a: Path, path_b: Path) -> Comparison:
     Raises:
         NotFoundError: there is no such file.
         StorageError: a file can't be read.
+        IncomparableError: the files are of different items.
         InputError: a line is no scored item, or as `compare` does.
     """
     return compare(read_scores(path_a), read_scores(path_b))
@@ -98,38 +105,51 @@ def compare(a: Scores, b: Scores) -> Comparison:
     """Return how B differs from A over the items that both have a score for.
 
     Items that a side has planned and is missing are left out and bounded; any other item must be
-    on both sides.
+    on both sides. Scores with a part of a ratio are compared by the ratio of their sums; those
+    that leave 0.0 to 1.0 by a test that knows of no range.
 
     Raises:
-        InputError: ids that only one side has, another group or label for the same id, or fewer
-            than 2 items.
+        IncomparableError: ids that only one side has, or another group or label for the same id.
+        InputError: fewer than 2 items, or the parts make no ratio.
     """
     rows_a, rows_b = ({row.id: row for row in side.rows} for side in (a, b))
     planned_a, planned_b = rows_a.keys() | a.missing, rows_b.keys() | b.missing
     if planned_a != planned_b:
-        raise InputError(
+        raise IncomparableError(
             f"both sides must have the same items: {len(planned_a - planned_b)} of {a.name!r} are "
             f"missing in {b.name!r}, and {len(planned_b - planned_a)} the other way round"
         )
     both = [key for key in rows_a if key in rows_b]
     shared = {key: _shared(rows_a[key], rows_b[key]) for key in both}
-    scores_a = {key: rows_a[key].score for key in both}
-    scores_b = {key: rows_b[key].score for key in both}
+    differ = _differ([*a.rows, *b.rows])
+    values_a, values_b = (_values(rows, both, differ) for rows in (rows_a, rows_b))
     groups = {key: (row.group, "") if row.group else (key, key) for key, row in shared.items()}
     labels = _labels(shared)
-    changes = {key: scores_b[key] - scores_a[key] for key in both}
+    changes = {key: rows_b[key].score - rows_a[key].score for key in both}
+    lacking = [len(side.missing) + sum(row.absent > 0 for row in side.rows) for side in (a, b)]
     return Comparison(
         a=a.name,
         b=b.name,
         metric=a.metric,
-        difference=paired(scores_a, scores_b, groups),
-        slices=slices(scores_a, scores_b, labels, groups) if labels else (),
+        difference=differ(values_a, values_b, groups),
+        slices=slices(values_a, values_b, labels, groups, differ) if labels else (),
         fixed=tuple(key for key, change in changes.items() if change > ROUNDING),
         broken=tuple(key for key, change in changes.items() if change < -ROUNDING),
-        missing_a=len(a.missing),
-        missing_b=len(b.missing),
-        bounds=_bounds(rows_a, rows_b, len(planned_a)) if a.missing | b.missing else None,
+        missing_a=lacking[0],
+        missing_b=lacking[1],
+        bounds=_bounds(a, b) if any(lacking) and differ != paired_anywhere else None,
     )
+
+
+def _differ(rows: Sequence[ScoredRow]) -> Compare:
+    """Return the test that suits the scores."""
+    if rows and all(row.part is not None for row in rows):
+        return paired_ratio
+    return paired if all(0 <= row.score <= 1 for row in rows) else paired_anywhere
+
+
+def _values(rows: Mapping[str, ScoredRow], both: Sequence[str], differ: Compare) -> dict[str, Any]:
+    return {key: rows[key].part if differ == paired_ratio else rows[key].score for key in both}
 
 
 def _shared(one: ScoredRow, other: ScoredRow) -> ScoredRow:
@@ -139,7 +159,7 @@ def _shared(one: ScoredRow, other: ScoredRow) -> ScoredRow:
         ("label", one.label, other.label),
     ):
         if left is not None and right is not None and left != right:
-            raise InputError(
+            raise IncomparableError(
                 f"item {one.id[:100]!r} has {name} {left[:100]!r} in A and {right[:100]!r} in B"
             )
     return replace(one, group=one.group or other.group, label=one.label or other.label)
@@ -153,12 +173,23 @@ def _labels(rows: Mapping[str, ScoredRow]) -> dict[str, str]:
     return groups if 1 < len(set(groups.values())) < len(groups) else {}
 
 
-def _bounds(a: Mapping[str, ScoredRow], b: Mapping[str, ScoredRow], planned: int) -> Bounds:
+def _bounds(a: Scores, b: Scores) -> Bounds:
     """Return the difference with every missing score at its worst for B, and at its best.
 
     Source: Manski (1989), worst-case bounds.
     """
-    sum_a, sum_b = (sum(row.score for row in side.values()) for side in (a, b))
-    low = sum_b - (sum_a + planned - len(a))
-    high = sum_b + planned - len(b) - sum_a
-    return Bounds(low / planned, high / planned)
+    of_a, of_b = _reach(a), _reach(b)
+    return Bounds(of_b.low - of_a.high, of_b.high - of_a.low)
+
+
+def _reach(side: Scores) -> Bounds:
+    """Return what a side comes to with all missing answers wrong, and with all right.
+
+    In a ratio a missing answer counts for as much as the largest of those there are.
+    """
+    parts = [row.part or Part(row.score * (1 - row.absent), 1 - row.absent) for row in side.rows]
+    whole = [part.below / (1 - row.absent) for part, row in zip(parts, side.rows, strict=True)]
+    lacking = len(side.missing) + sum(row.absent for row in side.rows)
+    above, unknown = sum(part.above for part in parts), max(whole) * lacking
+    below = sum(part.below for part in parts) + unknown
+    return Bounds(above / below, (above + unknown) / below)

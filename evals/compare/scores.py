@@ -1,4 +1,7 @@
-"""Scores of items, and the JSONL files of `{"id", "score", "group"}` that they come in."""
+"""Scores of items, and the JSONL files of `{"id", "score", "group"}` that they come in.
+
+Ids, groups and labels are texts or whole numbers, which count as their digits; true is 1, false 0.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,6 +10,8 @@ from pathlib import Path
 from core.errors import InputError
 from core.messages import JsonValue
 from core.rows.json_lines import Line, json_lines
+from evals.stats.paired import LARGEST
+from evals.stats.paired_ratio import Part
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,11 +20,15 @@ class ScoredRow:
 
     id: str
     score: float
-    """0.0 to 1.0."""
+    """0.0 to 1.0 of runs; of a file any number between -1e15 and 1e15."""
     group: str | None = None
     """The source that items share; None: its own."""
     label: str | None = None
     """What slices are made by; None: in no slice, or by group where no row has a label."""
+    absent: float = 0.0
+    """Share of the item's planned answers that have no score, 0.0 to below 1.0."""
+    part: Part | None = None
+    """What the item adds to a ratio of sums; None: the metric is the mean of the scores."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,18 +78,23 @@ def _row(path: Path, line: Line) -> ScoredRow:
 
 
 def _from_dict(value: Mapping[str, JsonValue]) -> ScoredRow:
-    key, score = value.get("id"), value.get("score")
-    if not isinstance(key, str) or not key:
-        raise InputError(f"'id' must be a text that is not empty, got {_shown(key)}")
-    if isinstance(score, bool) or not isinstance(score, int | float) or not 0 <= score <= 1:
-        raise InputError(f"'score' must be a number from 0 to 1, got {_shown(score)}")
+    key, score = _text(value, "id"), value.get("score")
+    if not key:
+        raise InputError(f"'id' must be a number or a text that is not empty, got {_shown(key)}")
+    if not isinstance(score, int | float) or not -LARGEST <= score <= LARGEST:
+        raise InputError(
+            f"'score' must be true, false or a number from {-LARGEST:g} to {LARGEST:g}, got "
+            f"{_shown(score)}"
+        )
     return ScoredRow(key, float(score), _text(value, "group"), _text(value, "label"))
 
 
 def _text(value: Mapping[str, JsonValue], key: str) -> str | None:
     found = value.get(key)
+    if isinstance(found, int) and not isinstance(found, bool):
+        return str(found)
     if found is not None and not isinstance(found, str):
-        raise InputError(f"{key!r} must be a text or left out, got {_shown(found)}")
+        raise InputError(f"{key!r} must be a text or a whole number, got {_shown(found)}")
     return found
 
 

@@ -66,7 +66,7 @@ def _floor(task: Task, rows: int) -> Floor | None:
     if rows > MAX_FLOOR_ROWS:
         return None
     samples = tuple(read_samples(task.dataset))
-    return measure_floor(task, samples, trivial_answers(samples))
+    return measure_floor(task, samples, trivial_answers(task, samples))
 
 
 def _entry(description: str, task: Task, floor: Floor | None) -> str:

@@ -44,7 +44,7 @@ INSTRUCTIONS = Recipe(
 LABELS = Recipe(
     kind="labels",
     scorer="routing",
-    metrics=("routing_accuracy",),
+    metrics=("routing_accuracy", "out_of_scope_recall", "expected_calibration_error"),
     max_tokens=24,
 )
 CITED = Recipe(

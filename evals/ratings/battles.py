@@ -43,7 +43,7 @@ class Battle:
 
     @staticmethod
     def from_dict(value: Mapping[str, JsonValue]) -> "Battle":
-        """Read `prompt_id`, `model_a`, `model_b`, `outcome`, and the optional lengths.
+        """Read `prompt_id` (a text or a whole number), both models, `outcome`, optional lengths.
 
         Lengths are `length_a` and `length_b`; other keys are passed over.
 
@@ -52,7 +52,9 @@ class Battle:
         """
         if missing := [key for key in REQUIRED if key not in value]:
             raise InputError(f"{missing[0]!r} is missing; a battle has {', '.join(REQUIRED)}")
-        texts = [value[key] for key in REQUIRED]
+        asked = value["prompt_id"]
+        is_number = isinstance(asked, int) and not isinstance(asked, bool)
+        texts = [str(asked) if is_number else asked, *(value[key] for key in REQUIRED[1:])]
         for key, found in zip(REQUIRED, texts, strict=True):
             if not isinstance(found, str):
                 raise InputError(f"{key!r} must be a text, got {str(found)[:100]!r}")

@@ -14,6 +14,9 @@ WON: Mapping[Outcome, float] = {"model_a": 1.0, "tie": 0.5, "model_b": 0.0}
 """What a battle gives to the model shown first."""
 AT_ONCE = 4_000_000
 """Numbers held in memory by one step of the fits."""
+DOUBT = 0.5
+"""Mean number of prompts that are turned each way where all prompts say the same: what the interval
+of Agresti & Min (2005) adds to each cell."""
 UPSETS = 1.5
 """Mean number of one-sided battles that a resample turns; see `Board._upsets`."""
 
@@ -38,16 +41,19 @@ class Board:
         """Say whether nothing can be resampled."""
         return bool(self.prompts.max() == 0)
 
-    def strengths(self, extras: Floats, refits: int) -> Floats:
+    def strengths(self, extras: Floats, refits: int, doubted: Sequence[int] = ()) -> Floats:
         """Return logits of the models and extras: first all battles', then of each resample.
 
         `extras` has a row for each battle, and a column for each thing to control for. A resample
         draws whole prompts. Where models have won everything against others, resamples would all
-        say so too; therefore each holds some upsets that did not happen, see `_upsets`.
+        say so too; therefore each holds some upsets that did not happen, see `_upsets`. So does
+        each of the `doubted` parts, in which no resample would differ, see `_doubts`.
         """
         cells, places = self._cells(self.first, self.second, extras)
         upset_cells, upsets = self._upsets(refits, extras.shape[1])
-        joined = cells.joined(upset_cells)
+        doubt_cells, doubts = self._doubts(refits, extras.shape[1], doubted)
+        joined = cells.joined(upset_cells).joined(doubt_cells)
+        upsets = np.concatenate([upsets, doubts])
         found = [fit(cells, *self._counts(np.ones((1, self.prompts.max() + 1)), places))]
         each = len(joined.first) + joined.columns**2 + 2 * self.n
         size = max(1, AT_ONCE // each)
@@ -97,6 +103,26 @@ class Board:
         for winners in np.unique(tight[ahead]):
             shares = sums((tight[ahead] == winners).astype(np.float64), places)
             times += rng.multinomial(rng.poisson(UPSETS, refits), shares / shares.sum()).T
+        return cells, times
+
+    def _doubts(self, refits: int, extras: int, parts: Sequence[int]) -> tuple[Cells, Floats]:
+        """Return battles of each pair of these parts, and how often each resample has them.
+
+        Where each prompt says the same of a pair (only ties, say), resamples know nothing of how
+        far the next prompt may be from that. So each loses, and wins, as many prompts more as a
+        Poisson distribution of mean 0.5 says.
+        """
+        inside = np.isin(self.parts[self.first], np.array(parts, dtype=np.int64))
+        met = np.sort(np.column_stack([self.first, self.second])[inside], axis=1)
+        pairs, places = np.unique(met, axis=0, return_inverse=True)
+        places = places.reshape(-1)
+        battles = np.bincount(places, minlength=len(pairs))
+        on = np.unique(np.column_stack([places, self.prompts[inside]]), axis=0)
+        each = battles / np.maximum(1, np.bincount(on[:, 0], minlength=len(pairs)))
+        ways = np.concatenate([pairs, pairs[:, ::-1]]).astype(np.int64)
+        cells = Cells(len(self.names), ways[:, 0], ways[:, 1], np.zeros((len(ways), extras)))
+        rng = np.random.default_rng(SEED + 2)
+        times = rng.poisson(DOUBT, (len(ways), refits)) * np.tile(each, 2)[:, None]
         return cells, times
 
     def _connected(self, is_strong: bool) -> Codes:

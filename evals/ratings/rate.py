@@ -15,7 +15,7 @@ from evals.ratings.board import WON, Board, columns_of
 from evals.sample import Estimate
 from evals.stats.arrays import ALPHA, Floats
 from evals.stats.bias import OUTCOMES, Outcome
-from evals.stats.ranks import ranks
+from evals.stats.ranks import ranks, tie_groups
 
 CENTRE = 1000.0
 """Mean rating of the models that are connected."""
@@ -36,17 +36,21 @@ class Rating:
     rating: float | None
     """Elo points around 1000; None: it has no battle but `both_bad` ones."""
     low: float | None
-    """95% interval; None: no rating, or nothing to resample (one prompt, or only ties)."""
+    """95% interval; None: no rating, or nothing to resample: all battles are on one prompt."""
     high: float | None
     n: int
     """Battles that the rating is of: wins, losses and ties."""
     rank: int | None
-    """1 + how many connected models are surely stronger; None without an interval."""
+    """1 + how many connected models are surely stronger: 1 for all where there are no intervals.
+    None: no rating."""
     component: int | None
     """Models of one number are connected by battles; ratings of different ones can't be compared.
     1 has the most models."""
     is_provisional: bool
     """Fewer than 30 battles."""
+    tie_group: int | None = None
+    """From 1 within its component: the strongest left over, and all it can't be told from. None:
+    no rating."""
 
     def to_dict(self) -> dict[str, JsonValue]:
         """Return the rating as JSON."""
@@ -57,6 +61,7 @@ class Rating:
             "high": self.high,
             "n": self.n,
             "rank": self.rank,
+            "tie_group": self.tie_group,
             "component": self.component,
             "provisional": self.is_provisional,
         }
@@ -70,7 +75,7 @@ class Ratings:
     outcomes: Mapping[Outcome, int] = field(hash=False)
     """How many battles ended how; `both_bad` ones count nowhere else."""
     note: str | None
-    """What a reader must know: that some models are not connected."""
+    """What a reader must know: that some models are not connected, or why none has an interval."""
     first_shown: Estimate | None
     """Points that being shown first is worth; None: not asked for."""
     length: Estimate | None
@@ -118,7 +123,7 @@ def rate(battles: Sequence[Battle], *, length: bool = False, position: bool = Fa
     if not fought:
         return Ratings(_unrated(battles, set()), outcomes, None, None, None)
     board = Board(fought)
-    points = SCALE * board.strengths(extras, REFITS)
+    points = _points(board, extras)
     effects = [_estimate(column, board.n) for column in points[:, len(board.names) :].T]
     return Ratings(
         models=_rated(board, points) + _unrated(battles, set(board.names)),
@@ -129,20 +134,46 @@ def rate(battles: Sequence[Battle], *, length: bool = False, position: bool = Fa
     )
 
 
+def _points(board: Board, extras: Floats) -> Floats:
+    """Return rating points of all battles and of each resample; these differ wherever they can."""
+    points = SCALE * board.strengths(extras, REFITS)
+    if board.has_one_prompt:
+        return points
+    spreads = [np.ptp(_centred(board, points, part)[1:], axis=0).min() for part in _parts(board)]
+    flat = [part for part, spread in zip(_parts(board), spreads, strict=True) if spread < FLAT]
+    return SCALE * board.strengths(extras, REFITS, flat) if flat else points
+
+
+def _parts(board: Board) -> range:
+    return range(1, int(board.parts.max()) + 1)
+
+
+def _centred(board: Board, points: Floats, part: int) -> Floats:
+    """Return the ratings of a connected part's models: (resamples, models)."""
+    inside = points[:, np.flatnonzero(board.parts == part)]
+    return np.asarray(inside - inside.mean(axis=1, keepdims=True) + CENTRE)
+
+
 def _rated(board: Board, points: Floats) -> tuple[Rating, ...]:
     """Return the ratings of models with battles, from their points in each resample."""
     ratings: list[Rating] = []
-    for part in range(1, int(board.parts.max()) + 1):
+    for part in _parts(board):
         members = np.flatnonzero(board.parts == part)
-        centred = points[:, members] - points[:, members].mean(axis=1, keepdims=True) + CENTRE
         found = [
             _estimate(column, int(board.battles[member]))
-            for column, member in zip(centred.T, members, strict=True)
+            for column, member in zip(_centred(board, points, part).T, members, strict=True)
         ]
-        places = zip(members, found, ranks(found), strict=True)
+        spans = [
+            (-math.inf if e.low is None else e.low, math.inf if e.high is None else e.high)
+            for e in found
+        ]
+        groups = tie_groups([e.value for e in found], spans)
         some = [
-            Rating(board.names[m], e.value, e.low, e.high, e.n, rank, part, e.n < FEW_BATTLES)
-            for m, e, rank in places
+            Rating(
+                *(board.names[m], e.value, e.low, e.high, e.n, rank or 1),
+                *(part, e.n < FEW_BATTLES, group),
+            )
+            for m, e, rank, group in zip(members, found, ranks(found), groups, strict=True)
         ]
         ratings += sorted(some, key=lambda one: (-(one.rating or 0.0), one.id))
     return tuple(ratings)
@@ -163,10 +194,15 @@ def _estimate(column: Floats, n: int) -> Estimate:
 
 
 def _note(board: Board) -> str | None:
-    many = int(board.parts.max())
-    if many == 1:
-        return None
-    return (
-        f"the models form {many} groups with no battle between them; compare ratings and ranks "
-        "only within a group (`component`)"
-    )
+    many, found = int(board.parts.max()), []
+    if many > 1:
+        found.append(
+            f"the models form {many} groups with no battle between them; compare ratings and ranks "
+            "only within a group (`component`)"
+        )
+    if board.has_one_prompt:
+        found.append(
+            "all battles are on one prompt, so nothing says how much ratings depend on it: there "
+            "are no intervals, and no model is surely stronger than another"
+        )
+    return "; ".join(found) or None

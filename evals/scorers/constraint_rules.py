@@ -10,9 +10,13 @@ label should be another than `kind:path`:
     {"kind": "pattern", "path": P, "pattern": R}  each text matches as a whole
     {"kind": "range", "path": P, "min": A, "max": B}  each number lies there; one bound is enough
     {"kind": "decades", "path": P}                the years are of different decades
+    {"kind": "keys", "path": P, "values": [...]}  each object has these members and no other
+    {"kind": "includes", "path": P, "values": [...]}  each of these is said by some value
+    {"kind": "excludes", "paths": [P, ...], "values": [...]}  none is said by any of all values
 
 A path that leads nowhere, or to no value, breaks the constraint. Texts are compared without case
-and with single blanks when repeats are looked for, exactly otherwise; 1 is 1.0 and is not true.
+and with single blanks when repeats are looked for, as whole words in any case for what is said
+("braised leek" says "leek"), exactly otherwise; 1 is 1.0 and is not true.
 """
 
 import math
@@ -27,7 +31,10 @@ from core.messages import JsonValue
 from evals.scorers.json_paths import JsonPath, read_path, values_at
 
 BOUNDS = ("min", "max", "exactly")
+OF_SEVERAL = ("unique", "excludes")
+"""Kinds that take several paths together."""
 YEAR = re.compile(r"[12][0-9]{3}")
+WORD = re.compile(r"\w+")
 Declaration = Mapping[str, JsonValue]
 Test = Callable[[Sequence[JsonValue]], bool]
 """Says whether the values, at least one, satisfy a constraint."""
@@ -59,7 +66,7 @@ def read_constraint(declaration: JsonValue) -> Constraint:
     kind = declaration.get("kind")
     if not isinstance(kind, str) or kind not in KINDS:
         raise InputError(f"no constraint of kind {kind!r}; choose from: {', '.join(KINDS)}")
-    place = "paths" if kind == "unique" else "path"
+    place = "paths" if kind in OF_SEVERAL else "path"
     read, arguments = KINDS[kind]
     unknown = declaration.keys() - {"kind", "name", place, *arguments}
     if unknown:
@@ -74,7 +81,7 @@ def read_constraint(declaration: JsonValue) -> Constraint:
 def _paths(value: JsonValue) -> tuple[JsonPath, ...]:
     texts = value if isinstance(value, list | tuple) else [value]
     if not texts:
-        raise InputError("a unique constraint needs at least one path")
+        raise InputError("a constraint needs at least one path")
     return tuple(map(read_path, texts))
 
 
@@ -112,11 +119,40 @@ def _bounds(declaration: Declaration) -> tuple[float, float]:
 
 
 def _enum(declaration: Declaration) -> Test:
+    allowed = frozenset(map(canonical, _values(declaration)))
+    return lambda found: all(canonical(value) in allowed for value in found)
+
+
+def _keys(declaration: Declaration) -> Test:
+    wanted = set(map(canonical, _values(declaration)))
+    return lambda found: all(
+        isinstance(value, dict) and set(map(canonical, value)) == wanted for value in found
+    )
+
+
+def _includes(declaration: Declaration) -> Test:
+    wanted = [_words(value) for value in _values(declaration)]
+    return lambda found: all(any(part in text for text in map(_words, found)) for part in wanted)
+
+
+def _excludes(declaration: Declaration) -> Test:
+    barred = [_words(value) for value in _values(declaration)]
+    return lambda found: not any(part in text for text in map(_words, found) for part in barred)
+
+
+def _values(declaration: Declaration) -> list[JsonValue]:
     values = declaration.get("values")
     if not isinstance(values, list | tuple) or not values:
-        raise InputError(f"an enum constraint needs values as a list, got {str(values)[:60]!r}")
-    allowed = frozenset(map(canonical, values))
-    return lambda found: all(canonical(value) in allowed for value in found)
+        raise InputError(
+            f"the kind {declaration['kind']!r} needs values as a list, got {str(values)[:60]!r}"
+        )
+    return list(values)
+
+
+def _words(value: JsonValue) -> str:
+    """Return the words of a value with one blank around each."""
+    text = value if isinstance(value, str) else canonical(value)
+    return f" {' '.join(WORD.findall(text.casefold()))} "
 
 
 def _pattern(declaration: Declaration) -> Test:
@@ -157,5 +193,8 @@ KINDS: Mapping[str, tuple[Callable[[Declaration], Test], tuple[str, ...]]] = {
     "pattern": (_pattern, ("pattern",)),
     "range": (_range, ("min", "max")),
     "decades": (lambda _: _are_of_different_decades, ()),
+    "keys": (_keys, ("values",)),
+    "includes": (_includes, ("values",)),
+    "excludes": (_excludes, ("values",)),
 }
 """Kind to what reads its arguments, and their names besides `name` and the path."""

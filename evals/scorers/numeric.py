@@ -1,7 +1,9 @@
 r"""The number that an answer gives, against the one that is right: GSM8K's metric.
 
 What is read, in this order: the last number right after `####`; the number after the last `A:`,
-`Answer:`, "the answer is" (or the same in Portuguese) or `\boxed{`; the last number anywhere.
+`Answer:`, "the answer is" (or the same in Portuguese) or `\boxed{`; the last number anywhere. A
+heading's number (`#### 1. Count them`) is none, and of a calculation the result is read. LaTeX's
+`\frac{3}{4}` and `1{,}234` are 3/4 and 1,234.
 Numbers are compared as exact fractions: 3.0 is 3, 1/2 is 0.5, and 33.3 is not 33.33.
 """
 
@@ -34,12 +36,21 @@ CALCULATION = re.compile(r"<<[^<>\n]*>>")
 """GSM8K's notes for a calculator: `<<16-3=13>>`."""
 HASHES = re.compile(r"#{4,}[\s*_:=]*+")
 LISTED = re.compile(r"[.):][ \t]+\S")
-"""What follows the number of a heading: `#### 2. Add them up`."""
+"""What follows the number of a heading: `#### 2. Add them up`, or a sentence's end."""
 STATED = re.compile(
     r"^[ \t>*_#]*(?-i:A:)|\\boxed\s?\{"
     r"|\b(?:answer|resposta)\b[^\n0-9]{0,40}?(?:\bis\b|\bé\b|:|=)",
     re.MULTILINE | re.IGNORECASE,
 )
+CALCULATED = re.compile(
+    r"[ \t]?(?:(?:%|percent)[ \t]of\b|(?:times|plus|minus|(?:divided|multiplied)[ \t]by)\b"
+    r"|[+*\u00d7\u00f7-])",
+    re.IGNORECASE,
+)
+"""What follows the first number of a calculation in words: `20% of 50 which is 10`."""
+RESULT = re.compile(r"\b(?:is|are|equals|makes|gives)\b", re.IGNORECASE)
+FRACTION = re.compile(r"\\[dt]?frac(?:\{([0-9]{1,99})\}|([0-9]))(?:\{([0-9]{1,99})\}|([0-9]))")
+LATEX_COMMA = re.compile(r"(?<=[0-9])(?:\{,\}|\\,|\\!,|,\\!)(?=[0-9])")
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +110,7 @@ def find_number(text: str) -> FoundNumber | None:
     None too when that number divides by zero or is written in more than 100 characters. Takes
     time linear in the text.
     """
-    text = CALCULATION.sub("", text)
+    text = _plain(CALCULATION.sub("", text))
     found = _last(_hashed(text)) or _stated(text) or _last(NUMBER.finditer(text))
     return _read(found) if found else None
 
@@ -116,11 +127,37 @@ def _number_of(target: JsonValue) -> Fraction | None:
     return Fraction(repr(target)) if isinstance(target, float) else Fraction(target)
 
 
+def _plain(text: str) -> str:
+    """Return LaTeX's fractions and thousands as they are written without it."""
+    if "\\" not in text and "{,}" not in text:
+        return text
+    return FRACTION.sub(_fraction, LATEX_COMMA.sub(",", text))
+
+
+def _fraction(found: re.Match[str]) -> str:
+    # Between a whole number and its fraction there must be a blank: 2 1/2 is not 21/2.
+    is_mixed = found.start() > 0 and found.string[found.start() - 1].isdigit()
+    return f"{' ' * is_mixed}{found[1] or found[2]}/{found[3] or found[4]}"
+
+
 def _hashed(text: str) -> Iterator[re.Match[str]]:
-    """Yield the numbers that stand right after `####` and don't number a heading."""
+    """Yield the numbers that stand right after `####` and don't number a heading.
+
+    A heading has text on its own line and under it, and is the next of headings that are counted
+    from 1, or comes before a stated answer.
+    """
+    stated = _last(STATED.finditer(text))
+    headed = stated.start() if stated else 0
+    last_line = text.rfind("\n", 0, len(text.rstrip()))
+    ordinal = 1
     for mark in HASHES.finditer(text):
         found = NUMBER.match(text, mark.end())
-        if found and not LISTED.match(text, found.end()):
+        if not found:
+            continue
+        is_counted = found.end() < headed or found[0] == str(ordinal)
+        if is_counted and found.end() <= last_line and LISTED.match(text, found.end()):
+            ordinal += 1
+        else:
             yield found
 
 
@@ -131,7 +168,16 @@ def _stated(text: str) -> re.Match[str] | None:
         return None
     line = text[mark.end() :].lstrip(" \t\r\n*_:{").partition("\n")[0]
     _, equals, result = line.rpartition("=")
-    return (NUMBER.search(result) if equals else None) or NUMBER.search(line)
+    return (NUMBER.search(result) if equals else None) or _result(line)
+
+
+def _result(line: str) -> re.Match[str] | None:
+    """Return the first number of a line, or the one after "is" where a calculation begins it."""
+    first = NUMBER.search(line)
+    if first is None or not CALCULATED.match(line, first.end()):
+        return first
+    results = (NUMBER.search(line, verb.end()) for verb in RESULT.finditer(line, first.end()))
+    return next((found for found in results if found), first)
 
 
 def _last(found: Iterator[re.Match[str]]) -> re.Match[str] | None:

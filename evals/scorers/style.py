@@ -11,6 +11,8 @@ from evals.scorers.refusals import is_refusal
 MAX_CHARACTERS = 20_000
 """How much of an answer is searched for announcements; the longest generation has less."""
 WORD = re.compile(r"\w+")
+MIN_REPEATED = 4
+"""Words of a question that an answer can repeat; a shorter one may well be part of an answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,8 +84,9 @@ def style(low: int | None = None, high: int | None = None, on_topic: bool = Fals
     """Return a scorer of several at once: `meta_language_rate` (lower is better) and more.
 
     With a bound, `length_in_band`; with `on_topic`, a mark of that name: 1.0 where one of the
-    words and phrases in the sample's `details.topic` occurs, as whole words in any case. Failures
-    in this order: `meta_language`, `too_short`, `too_long`, `off_topic`.
+    words and phrases in the sample's `details.topic` occurs, as whole words in any case and not
+    only in a repetition of the question. Failures in this order: `meta_language`, `too_short`,
+    `too_long`, `off_topic`.
 
     Raises:
         InputError: a negative bound, or `low` above `high`.
@@ -112,12 +115,18 @@ def mark_refusal(sample: Sample, text: str) -> Mark:  # noqa: ARG001  a rule's s
 
 
 def mark_topic(sample: Sample, text: str) -> Mark:
-    """Mark an answer that has one of the topic's phrases with 1.0.
+    """Mark an answer that has one of the topic's phrases in words of its own with 1.0.
+
+    A phrase in a repetition of the whole question does not count, nor does an answer that has no
+    word besides those of the question.
 
     Raises:
         ScoringError: `details.topic` is no list of phrases.
     """
+    asked = _words(sample.messages[-1].text) if sample.messages else ""
     said = _words(text)
+    if len(asked.split()) >= MIN_REPEATED:
+        said = "" if set(said.split()) <= set(asked.split()) else said.replace(asked, "  ")
     is_on = any(phrase in said for phrase in _topic(sample))
     return Mark("on_topic", float(is_on), None if is_on else "off_topic")
 

@@ -137,7 +137,7 @@ def graded_mean(values: Sequence[float]) -> Estimate:
         return Estimate(found.mean, None, None, len(array))
     low, high = _bounded(found)
     if found.stderr > FLAT and FEWEST_TO_RESAMPLE <= len(array) <= MOST_TO_RESAMPLE:
-        low, high = _bca((array,)) or (low, high)
+        low, high = bca((array,)) or (low, high)
     return Estimate(found.mean, low, high, len(array))
 
 
@@ -211,7 +211,7 @@ def ratio(
         return Estimate(found.mean, None, None, len(codes))
     low, high = _bounded(found)
     if found.stderr > FLAT and FEWEST_TO_RESAMPLE <= found.clusters <= MOST_TO_RESAMPLE:
-        low, high = _bca((above, below)) or (low, high)
+        low, high = bca((above, below)) or (low, high)
     return Estimate(found.mean, low, high, len(codes))
 
 
@@ -225,13 +225,21 @@ def _ratio_spread(above: Floats, below: Floats) -> Spread:
     return Spread(value, variance**0.5 / float(below.sum()), clusters)
 
 
-def _bca(samples: tuple[Floats, ...]) -> tuple[float, float] | None:
-    """Return the interval of the mean of one array, or of the ratio of two; None if undefined."""
+def bca(samples: tuple[Floats, ...]) -> tuple[float, float] | None:
+    """Return the BCa bootstrap's interval, the arrays resampled together; None if undefined.
+
+    Of one array its mean, of two the ratio of their sums, of four the first two's ratio minus the
+    last two's.
+    """
     from scipy.stats import bootstrap
 
     def statistic(*arrays: Floats, axis: int = -1) -> Floats:
         totals = [array.sum(axis=axis) for array in arrays]
-        return np.asarray(totals[0] / (totals[1] if len(arrays) > 1 else arrays[0].shape[axis]))
+        if len(arrays) == 1:
+            return np.asarray(totals[0] / arrays[0].shape[axis])
+        with np.errstate(invalid="ignore", divide="ignore"):
+            found = totals[0] / totals[1]
+            return np.asarray(found - totals[2] / totals[3] if len(arrays) > 2 else found)
 
     found = bootstrap(
         samples,

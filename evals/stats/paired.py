@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Hashable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -13,16 +13,18 @@ from evals.stats.arrays import ALPHA, Codes, Floats, Z, clip, is_binary, marks, 
 from evals.stats.intervals import (
     FEWEST_TO_RESAMPLE,
     FLAT,
+    MOST_COUNTED,
     MOST_TO_RESAMPLE,
     Spread,
-    graded_mean,
+    bca,
     spread,
     t_point,
 )
 
-Method = Literal["mcnemar_exact", "clustered_t", "paired_t", "paired_t_bca"]
+Method = Literal["mcnemar_exact", "clustered_t", "paired_t", "paired_t_bca", "ratio_t"]
 """`mcnemar_exact`: 0 or 1, independent; interval of Agresti and Min. `clustered_t`: items share
-groups. Otherwise a paired t test, with a t interval or (`_bca`) a bootstrap one."""
+groups. `ratio_t`: of two ratios, by the delta method over groups. Otherwise a paired t test, with a
+t interval or (`_bca`) a bootstrap one."""
 POWER = 0.8
 Z_POWER = 0.8416212335729143
 """80% point of the normal distribution."""
@@ -32,6 +34,8 @@ FEW_CHANGES = 30
 of 60), and so is a t interval where the changes are skewed: each end is then the wider one's."""
 ROUNDING = 1e-9
 """Scores that are closer are the same: means over repeats carry rounding errors."""
+LARGEST = MOST_COUNTED
+"""Largest score, and smallest below 0, where none is bound to 0 to 1."""
 
 Scores = Mapping[str, float]
 """Item id to score, 0.0 to 1.0."""
@@ -49,10 +53,11 @@ class PairedDifference:
     mean_a: float
     mean_b: float
     difference: Estimate
-    """Mean of B minus A, -1.0 to 1.0; no interval where all items are of one group."""
+    """Mean (or ratio) of B minus A, -1.0 to 1.0 unless `has_range` is false; no interval where all
+    items are of one group, or nothing varies and no range is known."""
     p_value: float | None
-    """Two-sided, of no difference; None without an interval. The interval is another calculation:
-    near 0.05 the two may disagree."""
+    """Two-sided, of no difference; None where all items are of one group. The interval is another
+    calculation: near 0.05 the two may disagree."""
     method: Method
     fixed: int
     """Items that B scores higher: for marks of 0 and 1, wrong in A and right in B."""
@@ -64,6 +69,9 @@ class PairedDifference:
     """Standard error of the difference, 0.0 without spread; None: all items are of one group."""
     mde: float | None
     """Smallest true difference that `n` such items would show in 80 of 100 tries, at 5%."""
+    has_range: bool = True
+    """Whether scores can only be 0.0 to 1.0; without a range nothing is known of what did not
+    vary."""
 
     @property
     def discordance(self) -> float:
@@ -81,7 +89,9 @@ class PairedDifference:
         """
         if self.stderr is None or difference == 0:
             return None
-        delta = min(abs(difference), 1.0)
+        if not self.has_range and self.stderr <= FLAT:
+            return None
+        delta = min(abs(difference), 1.0) if self.has_range else abs(difference)
         if self.method == "mcnemar_exact":
             psi = max(self.fixed + self.broken, 1) / self.n
             wanted = (Z + Z_POWER) ** 2 * (max(psi, delta) - delta**2) / delta**2
@@ -92,18 +102,17 @@ class PairedDifference:
 
 
 @dataclass(frozen=True, slots=True)
-class _Pairs:
+class Pairs:
     """Both models' scores in the same order of items."""
 
     a: Floats
     b: Floats
     codes: Codes
     """Number of each item's group."""
-
-    @property
-    def differences(self) -> Floats:
-        difference = self.b - self.a
-        return np.where(np.abs(difference) < ROUNDING, 0.0, difference)
+    differences: Floats
+    """What the mean, its error and the test are of."""
+    method: Method
+    has_range: bool = True
 
 
 def paired(a: Scores, b: Scores, groups: Groups | None = None) -> PairedDifference:
@@ -120,29 +129,69 @@ def paired(a: Scores, b: Scores, groups: Groups | None = None) -> PairedDifferen
         InputError: the ids differ, there are fewer than 2, an item has no group, or a score is not
             a number from 0.0 to 1.0.
     """
-    pairs = _pairs(a, b, groups)
+    ids, codes = aligned(a, b, groups)
+    one, other = marks([a[key] for key in ids]), marks([b[key] for key in ids])
+    d, is_marks = differences(one, other), is_binary(one) and is_binary(other)
+    pairs = Pairs(one, other, codes, d, _method(d, codes, is_marks=is_marks))
+    return difference_of(pairs, float(one.mean()), float(other.mean()))
+
+
+def paired_anywhere(a: Scores, b: Scores, groups: Groups | None = None) -> PairedDifference:
+    """Return how B differs from A where scores may be any numbers up to 1e15, such as 1 to 10.
+
+    As `paired`, but no end of a range is counted on: intervals are not held to one, and there is
+    none where the differences have no spread; the test is a sign test there, too.
+
+    Raises:
+        InputError: as `paired`, for scores that are not between -1e15 and 1e15.
+    """
+    ids, codes = aligned(a, b, groups)
+    one, other = (marks([s[key] for key in ids], -LARGEST, LARGEST) for s in (a, b))
+    d = differences(one, other)
+    pairs = Pairs(one, other, codes, d, _method(d, codes, is_marks=False), has_range=False)
+    return difference_of(pairs, float(one.mean()), float(other.mean()))
+
+
+def differences(a: Floats, b: Floats) -> Floats:
+    """Return B minus A item by item, 0.0 where only rounding parts them."""
+    rounding = ROUNDING * np.maximum(1.0, np.maximum(np.abs(a), np.abs(b)))
+    return np.where(np.abs(b - a) < rounding, 0.0, b - a)
+
+
+def difference_of(pairs: Pairs, mean_a: float, mean_b: float) -> PairedDifference:
+    """Return what these pairs say; the means are only repeated."""
     d, n = pairs.differences, len(pairs.a)
+    flat = FLAT * max(1.0, float(np.abs(d).max()))
     found = spread(d, pairs.codes)
-    method = _method(pairs, found)
-    low, high = _interval(method, d, found)
-    deviation = float(d.std(ddof=1))
+    found = replace(found, stderr=0.0) if found.stderr <= flat else found
+    low, high = _interval(pairs, found)
+    deviation, changes = float(d.std(ddof=1)), differences(pairs.a, pairs.b)
+    is_known = found.clusters > 1 and (pairs.has_range or found.stderr > FLAT)
     return PairedDifference(
         n=n,
         groups=found.clusters,
-        mean_a=float(pairs.a.mean()),
-        mean_b=float(pairs.b.mean()),
+        mean_a=mean_a,
+        mean_b=mean_b,
         difference=Estimate(found.mean, low, high, n),
-        p_value=None if found.clusters < 2 else _p_value(method, d, found),
-        method=method,
-        fixed=int((d > 0).sum()),
-        broken=int((d < 0).sum()),
-        effect=found.mean / deviation if deviation > FLAT else None,
+        p_value=None if found.clusters < 2 else _p_value(pairs.method, d, found),
+        method=pairs.method,
+        fixed=int((changes > 0).sum()),
+        broken=int((changes < 0).sum()),
+        effect=found.mean / deviation if deviation > flat else None,
         stderr=found.stderr if found.clusters > 1 else None,
-        mde=None if found.clusters < 2 else _mde(method, d, found),
+        mde=_mde(pairs, found) if is_known else None,
+        has_range=pairs.has_range,
     )
 
 
-def _pairs(a: Scores, b: Scores, groups: Groups | None) -> _Pairs:
+def aligned(
+    a: Mapping[str, object], b: Mapping[str, object], groups: Groups | None
+) -> tuple[list[str], Codes]:
+    """Return the ids in order and the number of each one's group.
+
+    Raises:
+        InputError: the ids differ, there are fewer than 2, or an item has no group.
+    """
     if a.keys() != b.keys():
         only_a, only_b = len(a.keys() - b.keys()), len(b.keys() - a.keys())
         raise InputError(
@@ -154,34 +203,45 @@ def _pairs(a: Scores, b: Scores, groups: Groups | None) -> _Pairs:
     ids = sorted(a)
     if groups is not None and (without := [key for key in ids if key not in groups]):
         raise InputError(f"item {without[0]!r} has no group, nor have {len(without) - 1} others")
-    labels = ids if groups is None else [groups[key] for key in ids]
-    return _Pairs(marks([a[key] for key in ids]), marks([b[key] for key in ids]), numbered(labels))
+    return ids, numbered(ids if groups is None else [groups[key] for key in ids])
 
 
-def _method(pairs: _Pairs, found: Spread) -> Method:
-    if found.clusters < len(pairs.a):
+def _method(d: Floats, codes: Codes, *, is_marks: bool) -> Method:
+    if codes.max() + 1 < len(d):
         return "clustered_t"
-    if is_binary(pairs.a) and is_binary(pairs.b):
+    if is_marks:
         return "mcnemar_exact"
-    resampled = FEWEST_TO_RESAMPLE <= len(pairs.a) <= MOST_TO_RESAMPLE
-    return "paired_t_bca" if resampled and found.stderr > FLAT else "paired_t"
+    resampled = FEWEST_TO_RESAMPLE <= len(d) <= MOST_TO_RESAMPLE
+    flat = FLAT * max(1.0, float(np.abs(d).max()))
+    return "paired_t_bca" if resampled and spread(d, codes).stderr > flat else "paired_t"
 
 
-def _interval(method: Method, d: Floats, found: Spread) -> tuple[float, float] | tuple[None, None]:
+Ends = tuple[float | None, float | None]
+
+
+def _interval(pairs: Pairs, found: Spread) -> Ends:
+    d = pairs.differences
     if found.clusters < 2:
         return None, None
-    if method == "mcnemar_exact":
+    if pairs.method == "mcnemar_exact":
         return agresti_min(float((d > 0).sum()), float((d < 0).sum()), len(d))
     if found.stderr <= FLAT:
+        if not pairs.has_range:
+            return None, None
         up, down = max(found.mean, 0.0), max(-found.mean, 0.0)
         return agresti_min(up * found.clusters, down * found.clusters, found.clusters)
-    width = found.half_width
-    low, high = clip(found.mean - width, -1.0, 1.0), clip(found.mean + width, -1.0, 1.0)
-    resampled = graded_mean(((d + 1) / 2).tolist()) if method == "paired_t_bca" else None
-    if resampled is None or resampled.low is None or resampled.high is None:
-        return low, high
-    ends = 2 * resampled.low - 1, 2 * resampled.high - 1
-    return ends if (d != 0).sum() >= FEW_CHANGES else (min(low, ends[0]), max(high, ends[1]))
+    low, high = found.mean - found.half_width, found.mean + found.half_width
+    if pairs.has_range:
+        low, high = clip(low, -1.0, 1.0), clip(high, -1.0, 1.0)
+    ends = bca((d,)) if pairs.method == "paired_t_bca" else None
+    return joined((low, high), ends, int((d != 0).sum()))
+
+
+def joined(of_t: Ends, ends: tuple[float, float] | None, changes: int) -> Ends:
+    """Return the bootstrap's interval, or each end the wider one's where few items differ."""
+    if ends is None or of_t[0] is None or of_t[1] is None:
+        return of_t
+    return ends if changes >= FEW_CHANGES else (min(of_t[0], ends[0]), max(of_t[1], ends[1]))
 
 
 def agresti_min(up: float, down: float, n: int) -> tuple[float, float]:
@@ -220,14 +280,16 @@ def mcnemar_p(up: int, down: int) -> float:
     return clip(float(mcnemar([[0, up], [down, 0]], exact=True).pvalue), 0.0, 1.0)
 
 
-def _mde(method: Method, d: Floats, found: Spread) -> float:
+def _mde(pairs: Pairs, found: Spread) -> float:
     """Return the minimum detectable effect; no spread counts as one pair that differs."""
-    n, z = len(d), Z + Z_POWER
-    if method == "mcnemar_exact":
+    d, z = pairs.differences, Z + Z_POWER
+    n = len(d)
+    if pairs.method == "mcnemar_exact":
         psi = max(int((d != 0).sum()), 1) / n
         return min(z * math.sqrt(psi / (n + z**2)), 1.0)
     points = t_point(1 - ALPHA / 2, found.clusters) + t_point(POWER, found.clusters)
-    return min(points * _guarded(found.stderr, found.clusters), 1.0)
+    wanted = points * _guarded(found.stderr, found.clusters)
+    return min(wanted, 1.0) if pairs.has_range else wanted
 
 
 def _guarded(stderr: float, clusters: int) -> float:

@@ -12,8 +12,11 @@ The evidence against a mean difference m is a bet whose expected value is 1 if m
 over shares u of the stake, arcsine distributed. It is exact for any bounded differences, with no
 large-sample argument. At m = 0 and for d of -1, 0 and 1 it is the Beta mixture for wins and losses
 2^(b+c) B(b+1/2, c+1/2) / B(1/2, 1/2). By Ville's inequality it exceeds 1/alpha at any time with a
-probability of at most alpha. It is convex in m, so the values of m it does not reject are an
-interval: 0 is outside the interval exactly when the test rejects it.
+probability of at most alpha. It is convex in m and at most 1 at the mean, so the values of m it
+does not reject are an interval around the mean: 0 is outside the interval exactly when the test
+rejects it, and the side on which the interval lies then is the mean's of that moment. A verdict
+names that side for good, and later intervals are cut at 0. Where both sides of 0 were once
+rejected no difference is left that the evidence allows: that is no verdict, and no interval.
 
 Source: Ville (1939); Waudby-Smith & Ramdas (2024), "Estimating means of bounded random variables by
 betting"; Howard et al. (2021); Grunwald, de Heide & Koolen (2024), "Safe testing".
@@ -54,11 +57,15 @@ class Look:
     """Always valid, of no difference: 1 / the largest evidence so far."""
     difference: Estimate
     """Mean of B minus A with an always-valid interval, 95% unless another alpha was asked for,
-    -1.0 to 1.0; (1 + it) / 2 is the win rate of B with ties as half a win."""
+    -1.0 to 1.0; (1 + it) / 2 is the win rate of B with ties as half a win. The interval lies on the
+    verdict's side of 0, also where the mean has crossed it since."""
     verdict: LookVerdict
     more: int | None
     """About how many more pairs it takes if things go on as they have; 0 with a verdict, None: no
     end in sight."""
+    is_contradiction: bool = False
+    """Whether the evidence was enough for one side once and for the other later: the differences
+    did not come in random order, or what they measure has changed."""
 
     def to_dict(self) -> dict[str, JsonValue]:
         """Return the look as JSON."""
@@ -68,6 +75,7 @@ class Look:
             "difference": self.difference.to_dict(),
             "verdict": self.verdict,
             "more": self.more,
+            "is_contradiction": self.is_contradiction,
         }
 
 
@@ -90,6 +98,14 @@ class _Rule:
     def enough(self) -> float:
         """Return the ln E from which the evidence is enough."""
         return -math.log(self.alpha)
+
+
+@dataclass(frozen=True, slots=True)
+class _Evidence:
+    """The largest ln E(0) while the mean was on either side of 0; 0.0 where it never was."""
+
+    for_a: float
+    for_b: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,13 +141,16 @@ def look_at_counts(
         return _nothing_yet()
     times = np.array([wins_a, ties, wins_b], dtype=np.float64)
     tally = _Tally(np.array([-1.0, 0.0, 1.0]), times)
-    return _look(tally, _log_evidence(tally, 0.0), rule)
+    found = max(_log_evidence(tally, 0.0), 0.0)
+    is_b = tally.mean > 0
+    return _look(tally, _Evidence(0.0 if is_b else found, found if is_b else 0.0), rule)
 
 
 def look(differences: Sequence[float], delta: float = 0.0, alpha: float = ALPHA) -> Look:
     """Return what the differences so far say, in the order in which they came.
 
-    Counts every moment before now as looked at, so evidence that was enough once stays enough.
+    Counts every moment before now as looked at, so evidence that was enough once stays enough for
+    the side that it was for.
 
     Raises:
         InputError: a difference is not a number from -1.0 to 1.0, or delta or alpha is not one
@@ -145,25 +164,22 @@ def look(differences: Sequence[float], delta: float = 0.0, alpha: float = ALPHA)
     return _look(_Tally(values, times.astype(np.float64)), _largest(array), rule)
 
 
-def _look(tally: _Tally, log_evidence: float, rule: _Rule) -> Look:
+def _look(tally: _Tally, evidence: _Evidence, rule: _Rule) -> Look:
+    n, mean = round(tally.n), tally.mean
+    p_value = math.exp(-max(evidence.for_a, evidence.for_b))
+    is_a, is_b = (log >= rule.enough for log in (evidence.for_a, evidence.for_b))
+    if is_a and is_b:
+        nothing_left = Estimate(mean, None, None, n)
+        return Look(n, p_value, nothing_left, "not_enough", None, is_contradiction=True)
     low, high = _interval(tally, rule)
-    p_value = math.exp(-max(log_evidence, 0.0))
-    if p_value <= rule.alpha and tally.mean > 0 and high > 0:
-        low = max(low, 0.0)
-    elif p_value <= rule.alpha and tally.mean < 0 and low < 0:
-        high = min(high, 0.0)
-    verdict = _verdict(low, high, p_value, rule)
-    n = round(tally.n)
-    more = _more(tally, rule) if verdict == "not_enough" else 0
-    return Look(n, p_value, Estimate(tally.mean, low, high, n), verdict, more)
-
-
-def _verdict(low: float, high: float, p_value: float, rule: _Rule) -> LookVerdict:
-    if p_value <= rule.alpha and low >= 0:
-        return "b"
-    if p_value <= rule.alpha and high <= 0:
-        return "a"
-    return "no_difference" if -rule.delta <= low and high <= rule.delta else "not_enough"
+    if is_b:
+        return Look(n, p_value, Estimate(mean, max(low, 0.0), max(high, 0.0), n), "b", 0)
+    if is_a:
+        return Look(n, p_value, Estimate(mean, min(low, 0.0), min(high, 0.0), n), "a", 0)
+    difference = Estimate(mean, low, high, n)
+    if -rule.delta <= low and high <= rule.delta:
+        return Look(n, p_value, difference, "no_difference", 0)
+    return Look(n, p_value, difference, "not_enough", _more(tally, rule))
 
 
 def _more(tally: _Tally, rule: _Rule) -> int | None:
@@ -229,19 +245,22 @@ def _log_mean(logs: Floats) -> float:
     return top + math.log(float(np.exp(logs - top).mean()))
 
 
-def _largest(differences: Floats) -> float:
-    """Return the largest ln E(0) along the sequence, 0.0 before its start."""
+def _largest(differences: Floats) -> _Evidence:
+    """Return the largest evidence along the sequence, by the side on which the mean was."""
     bets = np.concatenate([STAKES, -STAKES])
-    sums = np.zeros(len(bets))
-    largest = 0.0
+    sums, total = np.zeros(len(bets)), 0.0
+    for_a = for_b = 0.0
     step = AT_ONCE // len(bets)
     for start in range(0, len(differences), step):
-        logs = np.log1p(np.outer(differences[start : start + step], bets))  # (pairs, bets)
-        paths = sums + np.cumsum(logs, axis=0)
+        part = differences[start : start + step]
+        paths = sums + np.cumsum(np.log1p(np.outer(part, bets)), axis=0)  # (pairs, bets)
+        totals = total + np.cumsum(part)
         tops = paths.max(axis=1)
         evidence = tops + np.log(np.exp(paths - tops[:, None]).mean(axis=1))
-        largest, sums = max(largest, float(evidence.max())), paths[-1]
-    return largest
+        for_a = max(for_a, float(evidence.max(where=totals < 0, initial=0.0)))
+        for_b = max(for_b, float(evidence.max(where=totals > 0, initial=0.0)))
+        sums, total = paths[-1], float(totals[-1])
+    return _Evidence(for_a, for_b)
 
 
 def asymptotic_interval(differences: Sequence[float], planned: int) -> Estimate:

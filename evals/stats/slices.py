@@ -1,10 +1,16 @@
 """Where two models differ: the paired difference within each slice of the items."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from evals.stats.arrays import ALPHA
-from evals.stats.paired import Groups, PairedDifference, Scores, paired
+from evals.stats.paired import Groups, PairedDifference, paired
+from evals.stats.paired_ratio import NoRatioError
+
+Values = Mapping[str, Any]
+"""Item id to what `Compare` takes: a score, or a part of a ratio."""
+Compare = Callable[[Values, Values, Groups | None], PairedDifference]
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,13 +20,17 @@ class SliceDifference:
     label: str
     n: int
     difference: PairedDifference | None
-    """None: fewer than 2 items."""
+    """None: fewer than 2 items, or nothing to make a ratio of."""
     p_holm: float | None
     """p-value held against all slices at once; None without a p-value."""
 
 
 def slices(
-    a: Scores, b: Scores, labels: Mapping[str, str], groups: Groups | None = None
+    a: Values,
+    b: Values,
+    labels: Mapping[str, str],
+    groups: Groups | None = None,
+    compare: Compare = paired,
 ) -> tuple[SliceDifference, ...]:
     """Return each slice's difference, by label; items without a label are in none.
 
@@ -28,7 +38,7 @@ def slices(
     taken as independent.
 
     Raises:
-        InputError: as `paired` does.
+        InputError: as `compare` does.
 
     Source: Holm (1979), by statsmodels.
     """
@@ -36,7 +46,10 @@ def slices(
     for key in a:
         if key in labels:
             members.setdefault(labels[key], []).append(key)
-    found = {label: _slice(a, b, keys, groups) for label, keys in sorted(members.items())}
+    found = {
+        label: _slice([{key: side[key] for key in keys} for side in (a, b)], groups, compare)
+        for label, keys in sorted(members.items())
+    }
     adjusted = iter(holm([d.p_value for d in found.values() if d and d.p_value is not None]))
     return tuple(
         SliceDifference(
@@ -50,13 +63,17 @@ def slices(
 
 
 def _slice(
-    a: Scores, b: Scores, keys: Sequence[str], groups: Groups | None
+    sides: Sequence[Values], groups: Groups | None, compare: Compare
 ) -> PairedDifference | None:
+    keys = list(sides[0])
     if len(keys) < 2:
         return None
     is_one_group = groups is not None and len({groups[key] for key in keys}) == 1
     within = None if groups is None or is_one_group else {key: groups[key] for key in keys}
-    return paired({key: a[key] for key in keys}, {key: b[key] for key in keys}, within)
+    try:
+        return compare(sides[0], sides[1], within)
+    except NoRatioError:
+        return None
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

@@ -109,6 +109,7 @@ def test_two_visitors_battle_at_once_and_neither_sees_the_other(
     one.get_by_label("Clearer").check()
     vote(one, "A is better")
     expect(one.locator(".bt-model")).to_contain_text([NAMES, NAMES])
+    expect(one.locator("#battle-result ins").first).to_be_visible()
     expect(one.locator("#battle-status")).to_contain_text("A is better")
     expect(two.locator(".bt-reveal")).to_have_count(0)
     vote(two, "Tie")

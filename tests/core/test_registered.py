@@ -50,7 +50,7 @@ def put(services: Services, folder: Path, name: str, **values: object) -> Stored
         }
         return StoredAdapter(**{**facts, **values})  # type: ignore[arg-type]
 
-    source = AdapterSource("tiny", name, name, name)
+    source = AdapterSource(name, name, name)
     return StoredAdapters(services.store).add(source, make)
 
 

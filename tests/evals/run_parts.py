@@ -61,6 +61,8 @@ class Reply:
     """None: the stream breaks off."""
     status: int = 200
     output_tokens: int | None = 3
+    fingerprint: str | None = None
+    """`system_fingerprint` of the stream; None: the server has none."""
 
 
 @dataclass
@@ -100,6 +102,8 @@ def _events(reply: Reply) -> Iterator[str]:
     chunk: dict = {"choices": [choice], "model": "far"}
     if reply.output_tokens is not None:
         chunk["usage"] = {"prompt_tokens": 20, "completion_tokens": reply.output_tokens}
+    if reply.fingerprint is not None:
+        chunk["system_fingerprint"] = reply.fingerprint
     yield f"data: {json.dumps(chunk)}\n\n"
     yield "data: [DONE]\n\n"
 

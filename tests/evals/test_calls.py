@@ -83,6 +83,12 @@ def test_several_calls_keep_their_number(text):
         ('{"tool_calls": [' + CALL + "]}", "native"),
         ('<function=find_table>{"guest": "Ada"}</function>', "function_tag"),
         ('find_table({"guest": "Ada"})', "python"),
+        ('Let me look into it. find_table(guest="Ada")', "python"),
+        ('Sure! I run `find_table(guest="Ada")` and then tell you (soon).', "prose"),
+        ('Let me do it. [find_table(guest="Ada")]', "python"),
+        ('1. find_table(guest="Ada")', "python"),
+        ('**find_table**(guest="Ada")', "python"),
+        ('Calling: find_table (guest = "Ada")', "python"),
     ],
 )
 def test_what_needs_a_repair_says_which(text, repair):
@@ -115,6 +121,13 @@ def test_what_needs_a_repair_says_which(text, repair):
         ('{"name": "find_table", "arguments": {"n": ' + "9" * 5000 + "}}", "can't be read"),
         ("Action: find_table\nAction Input: Ada", "can't be read"),
         ('{"name": "find_table"', "can't be read"),
+        ("Let me see. find_table('Ada')", "can't be read"),
+        ('Let me see. find_table(guest="Ada', "can't be read"),
+        ("Let me see: seat[{guest: 1}", "can't be read"),
+        ("Sure! seat(Ada)", "can't be read"),
+        ('So: seat(guest="Ada") and seat(guest=today())', "can't be read"),
+        ('{"function": "book_car", "params": {"x": 1}}', "can't be read"),
+        ('{"book_car": {"x": 1}}', "can't be read"),
     ],
 )
 def test_what_looks_like_a_call_and_is_none_is_malformed(text, problem):
@@ -140,6 +153,15 @@ def test_what_looks_like_a_call_and_is_none_is_malformed(text, problem):
         '{"name": "Ada", "table": 3}',
         "```python\nx = 1\n```",
         "I am sorry (really).",
+        "I can't use find_table here.",
+        "I can't use find_table() here.",
+        "With seat(guest) I seat people, and find_table(guest) finds tables.",
+        "seat (number 4) is free.",
+        "The seat (number 4) is free: ask for it.",
+        "Your seat(s) can't be found.",
+        "seat(s) are free",
+        "The seat: number 4. [seat](#4) {seat}",
+        '{"seats": [1, 2], "table": {"n": 1}}',
     ],
 )
 def test_an_answer_without_calls_is_an_abstention(text):
@@ -194,6 +216,8 @@ HOSTILE = {
     "quotes": "'" * 99_000,
     "backslashes": "find_table(guest='" + "\\" * 19_000,
     "spaces": "find_table" + " " * 89_000 + "(",
+    "inline calls": "So: find_table(guest=1, (" * 4_000,
+    "inline closings": "So: find_table(a='" + ")" * 90_000,
     "lines": "\n" * 99_999,
     "lines of names": "find_table\n" * 9_000,
     "minuses": f"find_table(a={'-' * 19_000}1)",

@@ -252,6 +252,8 @@ def test_two_runs_are_compared_and_two_files_too(evals, predictions, tmp_path):
         path.write_text("".join(f'{{"id": "i{n}", "score": {score}}}\n' for n in range(20)))
     assert one_object(evals("compare", *files, "--json"))["difference"]["value"] == 1.0
     assert evals("compare", good, files[0], "--json").returncode == 2
+    files[1].write_text('{"id": 1, "score": true}\n{"id": 2, "score": false}\n')
+    assert evals("compare", *files, "--json").returncode == 40  # As runs of different items.
 
 
 def test_a_comparison_with_an_invalid_run_ends_with_40(evals, predictions):
@@ -299,7 +301,10 @@ def test_a_dataset_is_imported_and_then_a_task(evals, tmp_path):
         (("run", "--resume", "nope"), "no run named 'nope'"),
         (("run", "--resume", "../.."), "no run named '../..'"),
         (("run", "--model", "lead", "--task", TASK, "--concurrency", "0"), "at least 1"),
-        (("run", "--model", "lead", "--task", TASK, "--samples", "4"), "give a temperature"),
+        (
+            ("run", "--model", "lead", "--task", TASK, "--samples", "4", "--temperature", "0"),
+            "give a temperature",
+        ),
         (("grade", "--task", TASK), "name what to grade"),
         (("grade", "--task", TASK, "--predictions", "nope"), "no file 'nope'"),
         (("compare", "nope", "nope2"), "no run named 'nope'"),

@@ -1,53 +1,23 @@
-"""Comparisons of score files and of runs: the numbers, and what is refused."""
+"""Comparisons of score files: the numbers, and what is refused."""
 
 import csv
 import json
-from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
+from scipy.stats import ttest_1samp
 from statsmodels.stats.contingency_tables import mcnemar
 
-from core.errors import InputError, NotFoundError, StorageError
+from core.errors import InputError, NotFoundError
 from evals.compare import (
     IncomparableError,
     ScoredRow,
     Scores,
     compare,
     compare_files,
-    compare_runs,
     read_scores,
 )
-from evals.manifest import Manifest
-from evals.run_files import RunFolder, create_run
-from evals.sample import Grade, Score
-
-MANIFEST = Manifest(
-    run="run-a",
-    task="gsm8k",
-    task_digest="sha256:task",
-    data_digest="sha256:rows",
-    grader_version="1",
-    model="lead",
-    provider="local",
-    model_digest="sha256:lead",
-    adapter_digest=None,
-    served="sha256:served",
-    params={},
-    repeats=1,
-    items=tuple(f"q{k}" for k in range(20)),
-    seed=0,
-    mode="free",
-    plan=None,
-    uses_cache=True,
-    created_at="2026-11-21T10:00:00+00:00",
-    versions={},
-    device="cpu",
-    precision="float32",
-)
-MARKS_A = [1.0] * 10 + [0.0] * 10
-MARKS_B = [1.0] * 9 + [0.0] + [1.0] * 5 + [0.0] * 5
+from tests.evals.compared_runs import MARKS_A, MARKS_B
 
 
 def write(path: Path, *lines: object) -> Path:
@@ -67,24 +37,6 @@ def side(name: str, marks: list[float], missing: int = 0, group_of: int = 0) -> 
     )
     planned = frozenset(f"q{len(marks) + k}" for k in range(missing))
     return Scores(name, "score", rows, planned)
-
-
-def save(home: Path, marks: list[float], run: str, **other: Any) -> RunFolder:
-    """Write a run; `summary` is laid over its summary, the rest over its manifest."""
-    over = other.pop("summary", {})
-    repeats = other.pop("grades", [marks])
-    manifest = replace(MANIFEST, run=run, **other)
-    folder = create_run(home, manifest)
-    folder.write_grades(
-        Grade(f"q{k}", f"q{k}", Score({"gsm8k": mark, "length": 0.5}), repeat)
-        for repeat, listed in enumerate(repeats)
-        for k, mark in enumerate(listed)
-    )
-    facts = manifest.to_dict()
-    keys = ("run", "task", "task_digest", "data_digest", "grader_version")
-    told = {"status": "completed", "primary": "gsm8k", **{key: facts[key] for key in keys}}
-    folder.write_summary({**told, **over})
-    return folder
 
 
 def test_two_files_give_the_object_that_is_printed(tmp_path: Path) -> None:
@@ -152,13 +104,13 @@ def test_a_group_named_like_another_items_id_is_not_that_item() -> None:
 
 
 def test_other_groups_for_the_same_item_are_refused() -> None:
-    with pytest.raises(InputError, match="item 'q2' has group 'g1' in A and 'g0' in B"):
+    with pytest.raises(IncomparableError, match="item 'q2' has group 'g1' in A and 'g0' in B"):
         compare(side("A", MARKS_A, group_of=2), side("B", MARKS_B, group_of=3))
 
 
 def test_items_of_one_side_only_are_counted_and_refused() -> None:
     a, b = side("A", [1.0] * 5), side("B", [1.0] * 3)
-    with pytest.raises(InputError, match="2 of 'A' are missing in 'B', and 0 the other way"):
+    with pytest.raises(IncomparableError, match="2 of 'A' are missing in 'B', and 0 the other"):
         compare(a, b)
 
 
@@ -180,17 +132,16 @@ def test_a_shown_difference_needs_no_more_items() -> None:
     [
         ("{", "line 2: not JSON"),
         ("3", "line 2: a row must be a JSON object"),
-        ({"score": 1}, "line 2: 'id' must be a text that is not empty, got nothing"),
-        ({"id": 7, "score": 1}, "line 2: 'id' must be a text that is not empty, got 7"),
-        ({"id": "b"}, "line 2: 'score' must be a number from 0 to 1, got nothing"),
-        ({"id": "b", "score": True}, "line 2: 'score' must be a number from 0 to 1, got True"),
-        ({"id": "b", "score": "1"}, "line 2: 'score' must be a number from 0 to 1, got '1'"),
-        ({"id": "b", "score": 1.5}, "line 2: 'score' must be a number from 0 to 1, got 1.5"),
+        ({"score": 1}, "line 2: 'id' must be a number or a text that is not empty, got nothing"),
+        ({"id": True, "score": 1}, "line 2: 'id' must be a text or a whole number, got True"),
+        ({"id": "b"}, "line 2: 'score' must be .* a number from -1e.15 to 1e.15, got nothing"),
+        ({"id": "b", "score": "1"}, "line 2: 'score' must be .* to 1e.15, got '1'"),
+        ({"id": "b", "score": 2e15}, "line 2: 'score' must be .* to 1e.15, got 2000000"),
         ('{"id": "b", "score": NaN}', "line 2: not JSON"),
         ('{"id": "b", "score": 1e999}', "line 2: not JSON"),
         ('{"id": "b", "score": ' + "9" * 5_000 + "}", "line 2: not JSON"),
         ("[" * 100_000, "line 2: not JSON"),
-        ({"id": "b", "score": 1, "group": 3}, "line 2: 'group' must be a text or left out, got 3"),
+        ({"id": "b", "score": 1, "group": 3.5}, "line 2: 'group' must be a text or a whole number"),
         ({"id": "a", "score": 1}, "line 2: id 'a' is on line 1 already"),
     ],
 )
@@ -201,92 +152,31 @@ def test_a_line_that_is_no_score_is_named(tmp_path: Path, line: object, said: st
     assert len(str(caught.value)) < 300
 
 
+def test_numbers_name_items_and_groups_and_true_is_one(tmp_path: Path) -> None:
+    rows = [{"id": k, "score": k % 3 == 0, "group": k // 4} for k in range(12)]
+    as_texts = [{"id": str(k), "score": 1.0, "group": str(k // 4)} for k in range(12)]
+    found = compare_files(write(tmp_path / "a", *rows), write(tmp_path / "b", *as_texts))
+    assert (found.difference.mean_a, found.difference.mean_b) == pytest.approx((1 / 3, 1))
+    assert (found.difference.groups, found.fixed[0]) == (3, "1")
+
+
+def test_scores_of_no_known_range_are_tested_without_one(tmp_path: Path) -> None:
+    a = scored(tmp_path / "a", {f"q{k}": 1 + k % 7 for k in range(12)})
+    b = scored(tmp_path / "b", {f"q{k}": 1 + k % 7 + (k % 5) * 2 for k in range(12)})
+    found = compare_files(a, b).difference
+    theirs = ttest_1samp([(k % 5) * 2 for k in range(12)], 0)
+    assert found.p_value == pytest.approx(theirs.pvalue)
+    interval = theirs.confidence_interval()
+    assert (found.difference.low, found.difference.high) == pytest.approx(interval)
+    assert found.mde is not None
+    assert found.mde > 1
+    flat = compare_files(a, scored(tmp_path / "c", {f"q{k}": 4 + k % 7 for k in range(12)}))
+    assert (flat.difference.difference.value, flat.difference.difference.low) == (3.0, None)
+    assert (flat.difference.p_value, flat.difference.mde) == (pytest.approx(2 / 2**12), None)
+
+
 def test_files_without_scores_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="holds no scores"):
         read_scores(write(tmp_path / "a.jsonl", ""))
     with pytest.raises(NotFoundError):
         read_scores(tmp_path / "missing.jsonl")
-
-
-def test_two_runs_are_compared_by_the_primary_metric(tmp_path: Path) -> None:
-    a = save(tmp_path, MARKS_A, "run-a")
-    b = save(tmp_path, MARKS_B, "run-b", model_digest="sha256:understudy")
-    found = compare_runs(a, b)
-    assert (found.a, found.b, found.metric, found.note) == ("run-a", "run-b", "gsm8k", None)
-    assert (found.difference.fixed, found.difference.broken, found.difference.n) == (5, 1, 20)
-    assert compare_runs(a, b, "length").difference.difference.value == 0.0
-
-
-def test_repeats_are_averaged_per_item(tmp_path: Path) -> None:
-    a = save(tmp_path, [], "run-a", repeats=2, grades=[[1.0] * 20, [0.0] * 20])
-    b = save(tmp_path, [], "run-b", repeats=2, grades=[[1.0] * 20, [1.0] * 10 + [0.0] * 10])
-    found = compare_runs(a, b).difference
-    assert (found.n, found.groups, found.mean_a, found.mean_b) == (20, 20, 0.5, 0.75)
-    assert found.method == "paired_t_bca"
-
-
-def test_runs_of_the_same_weights_are_said_to_be_so(tmp_path: Path) -> None:
-    found = compare_runs(save(tmp_path, MARKS_A, "run-a"), save(tmp_path, MARKS_B, "run-b"))
-    assert found.note is not None
-    assert "same weights" in found.note
-
-
-def test_a_completed_run_may_lack_an_item(tmp_path: Path) -> None:
-    a = save(tmp_path, MARKS_A, "run-a")
-    b = save(tmp_path, MARKS_B[:-1], "run-b")
-    found = compare_runs(a, b)
-    assert (found.difference.n, found.missing_a, found.missing_b) == (19, 0, 1)
-    assert found.bounds == pytest.approx((0.2, 0.25))
-
-
-@pytest.mark.parametrize("status", ["invalid", "stopped"])
-def test_a_run_without_a_valid_result_is_refused(tmp_path: Path, status: str) -> None:
-    a = save(tmp_path, MARKS_A, "run-a")
-    b = save(tmp_path, MARKS_B, "run-b", summary={"status": status})
-    with pytest.raises(IncomparableError, match=f"run 'run-b' is {status}, .* --resume run-b"):
-        compare_runs(a, b)
-
-
-def test_a_run_that_died_is_refused(tmp_path: Path) -> None:
-    a, b = save(tmp_path, MARKS_A, "run-a"), save(tmp_path, MARKS_B, "run-b")
-    b.clear_summary()
-    with pytest.raises(IncomparableError, match="run 'run-b' is interrupted"):
-        compare_runs(a, b)
-
-
-@pytest.mark.parametrize(
-    ("other", "said"),
-    [
-        ({"task": "arc"}, "another task than"),
-        ({"task_digest": "sha256:new"}, "another version of the task"),
-        ({"data_digest": "sha256:new"}, "other items than"),
-        ({"grader_version": "2"}, "another version of the grader than 'run-a': grader_version"),
-        ({"items": MANIFEST.items[:10]}, "10 items of 'run-a' were not planned in 'run-b', and 0"),
-    ],
-)
-def test_runs_of_different_things_are_refused(
-    tmp_path: Path, other: dict[str, Any], said: str
-) -> None:
-    a, b = save(tmp_path, MARKS_A, "run-a"), save(tmp_path, MARKS_B[:10], "run-b", **other)
-    with pytest.raises(IncomparableError, match=said):
-        compare_runs(a, b)
-
-
-def test_a_run_is_not_compared_with_itself(tmp_path: Path) -> None:
-    a = save(tmp_path, MARKS_A, "run-a")
-    with pytest.raises(InputError, match="'run-a' is both runs"):
-        compare_runs(a, RunFolder(tmp_path / "evals" / ".." / "evals" / "run-a"))
-
-
-def test_a_metric_without_marks_is_refused_with_those_there_are(tmp_path: Path) -> None:
-    a, b = save(tmp_path, MARKS_A, "run-a"), save(tmp_path, MARKS_B, "run-b")
-    with pytest.raises(InputError, match="a mark of 'bleu'; choose one of: gsm8k, length"):
-        compare_runs(a, b, "bleu")
-
-
-def test_damaged_grades_are_no_scores(tmp_path: Path) -> None:
-    a, b = save(tmp_path, MARKS_A, "run-a"), save(tmp_path, MARKS_B, "run-b")
-    path = b.path / "grades.jsonl"
-    path.write_text(path.read_text().replace('"gsm8k": 1.0', '"gsm8k": "1.0"', 1))
-    with pytest.raises(StorageError, match="grades of run 'run-b' are damaged"):
-        compare_runs(a, b)

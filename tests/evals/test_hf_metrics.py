@@ -1,6 +1,9 @@
 """Every module of `evals/metrics` loads offline by its path and marks as our scorers do."""
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -129,6 +132,33 @@ def test_the_relative_path_of_the_readme_works(monkeypatch):
     monkeypatch.chdir(ROOT)
     metric = evaluate.load("evals/metrics/json_valid")
     assert metric.compute(predictions=["1"])["json_valid"] == 1.0
+
+
+SCRIPT = """
+import os, sys
+import evaluate
+assert "PROJECT" not in sys.path
+one = evaluate.load("evals/metrics/json_valid")
+os.chdir("/")
+other = evaluate.load("PROJECT/evals/metrics/exact_match/exact_match.py")
+print(one.compute(predictions=["1"]), other.compute(predictions=["a"], references=["a"]))
+"""
+
+
+def test_a_script_outside_the_project_loads_them_by_their_path(tmp_path):
+    script = tmp_path / "check.py"
+    script.write_text(SCRIPT.replace("PROJECT", str(ROOT)))
+    environment = {**os.environ, "HF_HOME": str(tmp_path / "hf")}
+    environment.pop("PYTHONPATH", None)
+    command = [sys.executable, str(script)]
+    found = subprocess.run(
+        command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300, check=False
+    )
+    assert found.returncode == 0, found.stderr
+    assert (
+        found.stdout
+        == "{'json_valid': 1.0, 'json_valid_fenced': 1.0, 'n': 1} {'exact_match': 1.0, 'n': 1}\n"
+    )
 
 
 def test_hostile_answers_are_marked_and_nothing_hangs():

@@ -26,6 +26,11 @@ def board_of(home: Path):
     return make_board(*RunIndex(home).all())
 
 
+def csv_of(home: Path) -> str:
+    board = board_of(home)
+    return board_csv(board, [cell for c in board.columns for cell in cells_of(board, c.task)])
+
+
 def ranks(home: Path, task: str = "calls") -> dict[str, tuple[int | None, int | None, int | None]]:
     cells = cells_of(board_of(home), task)
     return {cell.run.model.name: (cell.rank, cell.rank_worst, cell.group) for cell in cells}
@@ -81,9 +86,7 @@ def test_an_invalid_run_has_bounds_and_no_rank(tmp_path: Path) -> None:
     assert found["b"]["bounds"] == [0.6, 1.0]
     assert found["c"]["bounds"] == [0.0, 1.0]
     assert "INVALID 0.600 to 1.000" in board_table(board_of(tmp_path))
-    row = next(
-        r for r in csv.DictReader(io.StringIO(board_csv(board_of(tmp_path)))) if r["model"] == "b"
-    )
+    row = next(r for r in csv.DictReader(io.StringIO(csv_of(tmp_path))) if r["model"] == "b")
     assert (row["score"], row["rank"], row["bound_low"], row["status"]) == (
         "",
         "",
@@ -108,6 +111,22 @@ def test_other_weights_of_the_same_name_are_another_row(tmp_path: Path) -> None:
     cells = cells_of(board_of(tmp_path), "calls")
     assert [cell.run.run for cell in cells] == ["run-2", "run-1"]
     assert len({cell.run.model.id for cell in cells}) == 2
+
+
+def test_another_precision_or_device_is_another_row_and_is_told(tmp_path: Path) -> None:
+    for n, (precision, device) in enumerate((("fp32", "cpu"), ("nf4", "cuda"), ("fp32", "cuda"))):
+        ran = {"precision": precision, "device": device}
+        write_run(tmp_path, f"r{n}", finished=BEGAN + n, manifest_changes=ran)
+    cells = cells_of(board_of(tmp_path), "calls")
+    assert {cell.run.model.ran_as for cell in cells} == {
+        "fp32 on cpu", "nf4 on cuda", "fp32 on cuda"
+    }  # fmt: skip
+    assert len({cell.run.model.id for cell in cells}) == 3
+    assert "nf4 on cuda" in board_table(board_of(tmp_path))
+    rows = list(csv.DictReader(io.StringIO(csv_of(tmp_path))))
+    assert {(row["precision"], row["device"]) for row in rows} == {
+        ("fp32", "cpu"), ("nf4", "cuda"), ("fp32", "cuda")
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -192,9 +211,18 @@ def test_only_names_of_runs_are_looked_up(tmp_path: Path, name: str) -> None:
 @pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\r", "\n"])
 def test_no_cell_of_the_csv_is_a_formula(tmp_path: Path, start: str) -> None:
     write_run(tmp_path, "run", model=f"{start}cmd|' /C calc'!A0", marks=share(5, 10))
-    (row,) = csv.DictReader(io.StringIO(board_csv(board_of(tmp_path)), newline=""))
+    (row,) = csv.DictReader(io.StringIO(csv_of(tmp_path), newline=""))
     assert row["model"].startswith(f"'{start}")
     assert row["score"] == "0.5"
+
+
+def test_a_name_does_not_break_out_of_its_cell_where_semicolons_part_them(tmp_path: Path) -> None:
+    write_run(tmp_path, "run", model="x;=1+1", marks=share(5, 10))
+    text = csv_of(tmp_path)
+    assert '","x;\'=1+1","' in text
+    for delimiter in ",;\t":
+        for row in csv.reader(io.StringIO(text, newline=""), delimiter=delimiter):
+            assert not any(cell.startswith("=") for cell in row)
 
 
 def test_a_table_for_the_terminal_holds_no_control_characters(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from core.errors import InputError, NotFoundError
 from evals.ratings import Battle, Rating, Ratings, rate, ratings_from_file
 from evals.ratings.strengths import RIDGE
 from evals.stats.bias import Lengths, Outcome
+from evals.stats.paired import agresti_min
 
 POINTS = 400 / math.log(10)
 
@@ -218,11 +219,34 @@ def test_battles_that_were_all_bad_rate_nobody() -> None:
     assert (found.first_shown, found.note) == (None, None)
 
 
-@pytest.mark.parametrize("outcomes", ["tttttt", "w"])
-def test_nothing_to_resample_has_no_interval(outcomes: str) -> None:
-    for model in rate(fought("A", "B", outcomes)).models:
+def test_battles_on_one_prompt_have_no_interval_and_the_note_says_why() -> None:
+    found = rate([Battle("p", "A", "B", outcome) for outcome in ("model_a",) * 9 + ("tie",)])
+    assert found.note is not None
+    assert "on one prompt" in found.note
+    for model in found.models:
         assert model.rating is not None
-        assert (model.low, model.high, model.rank) == (None, None, None)
+        assert (model.low, model.high, model.rank, model.tie_group) == (None, None, 1, 1)
+
+
+@pytest.mark.parametrize("each", [("tie",), ("model_a", "model_b"), ("tie", "tie", "tie")])
+def test_prompts_that_all_say_the_same_are_a_tie_with_an_interval(each: tuple[Outcome]) -> None:
+    """Ties, or each model once on every prompt: as wide as Agresti and Min's for 50 pairs."""
+    battles = [Battle(f"p{k}", "A", "B", outcome) for k in range(50) for outcome in each]
+    found = rate(battles)
+    assert [(model.rank, model.tie_group) for model in found.models] == [(1, 1), (1, 1)]
+    low, high = ends(found.models[0])
+    share = 1 / (1 + math.exp(-2 * (high - 1_000) / POINTS))
+    assert 2 * share - 1 == pytest.approx(agresti_min(0, 0, 50)[1], abs=0.012)
+    assert low == pytest.approx(2_000 - high, abs=8)
+
+
+def test_tie_groups_are_told() -> None:
+    found = rate(fought("A", "B", "w" * 60 + "l" * 5) + fought("B", "C", "wl" * 20))
+    assert [(model.id, model.tie_group) for model in found.models][0] == ("A", 1)
+    assert {model.tie_group for model in found.models[1:]} == {2}
+    printed = found.to_dict()["models"]
+    assert isinstance(printed, list)
+    assert [model["tie_group"] for model in printed] == [1, 2, 2]
 
 
 def test_the_same_battles_give_the_same_ratings() -> None:
@@ -267,6 +291,12 @@ def test_a_file_gives_the_object_that_is_printed(tmp_path: Path) -> None:
     assert {"id", "rating", "low", "high", "n", "rank"} <= set(printed["models"][0])
 
 
+def test_prompts_may_be_numbers(tmp_path: Path) -> None:
+    rows = [battle(prompt_id=81 + k, outcome=f"model_{'ab'[k % 3 == 0]}") for k in range(9)]
+    found = ratings_from_file(write(tmp_path / "b.jsonl", *rows, battle(prompt_id="81")))
+    assert [model.n for model in found.models] == [10, 10]
+
+
 def test_a_file_may_hold_lengths(tmp_path: Path) -> None:
     rows = [
         battle(prompt_id=f"p{k}", length_a=k, length_b=9 - k, outcome=f"model_{'ab'[k % 2]}")
@@ -286,6 +316,7 @@ def test_a_file_may_hold_lengths(tmp_path: Path) -> None:
         (battle(model_b="A"), "line 2: a model can't battle itself"),
         (battle(outcome="A"), "line 2: outcome is 'A'; it must be one of model_a, model_b, tie"),
         (battle(outcome=1), "line 2: 'outcome' must be a text, got '1'"),
+        (battle(prompt_id=True), "line 2: 'prompt_id' must be a text, got 'True'"),
         (battle(prompt_id=""), "line 2: prompt_id, model_a and model_b must not be empty"),
         (battle(length_a=3), "line 2: length_a and length_b must both be numbers"),
         (battle(length_a=-3, length_b=1), "line 2: a length must be a number of at least 0"),

@@ -241,7 +241,7 @@ def test_runs_of_two_models_can_not_share_a_pool(bench):
     [
         ({"task": "nope"}, NotFoundError, "no task named 'nope'"),
         ({"model": "nope"}, ModelNotAllowedError, "no model named 'nope'"),
-        ({"samples": 3}, InputError, "give a temperature"),
+        ({"samples": 3, "temperature": 0.0}, InputError, "give a temperature"),
         ({"max_tokens": 2048}, InputError, "the catalog's limits allow 1024"),
         ({"model": "desk-panel", "is_deterministic": True}, InputError, "single local model"),
         ({"limit": 0}, InputError, "limit must be at least 1"),

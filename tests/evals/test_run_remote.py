@@ -15,8 +15,18 @@ from evals.bench import Bench
 from evals.manifest import RunConfig
 from evals.progress import Watch
 from evals.run import carry_out, grade, plan_run
+from evals.run_command import summary_text
 from evals.run_files import RunFolder
-from tests.evals.run_parts import MAX_TOKENS, TASK, Reply, endpoint, perfect, serving, write_task
+from tests.evals.run_parts import (
+    MAX_TOKENS,
+    TASK,
+    Reply,
+    endpoint,
+    perfect,
+    serving,
+    table,
+    write_task,
+)
 
 ITEMS = 100
 DEAD = "http://127.0.0.1:9/v1"
@@ -220,6 +230,32 @@ def test_a_second_run_takes_its_answers_from_the_cache_and_costs_no_calls(far):
         assert (summary["metrics"]["gsm8k"]["value"], summary["tokens_per_s"]) == (1.0, None)
         far(url, uses_cache=False)
         assert len(server.asked) == ITEMS
+
+
+def test_a_server_whose_fingerprint_changes_is_told_of_in_the_summary(far):
+    def swapped(number: int, _before: int) -> Reply:
+        return Reply(f"It is table {table(number)}.", fingerprint=weights)
+
+    weights = "fp_one"
+    watch = Watch(on_progress=lambda progress: progress.done >= 10 and watch.stop.set())
+    with serving(swapped) as (url, _):
+        folder, summary = far(url, watch=watch, limit=40)
+        assert summary["warnings"] == []
+        weights = "fp_two"
+        _, resumed = far(url, folder)
+    assert folder.rows()[0].model == {
+        "id": "far", "digest": None, "served": "far", "fingerprint": "fp_one"
+    }  # fmt: skip
+    (warning,) = resumed["warnings"]
+    assert "far fp_one, far fp_two; its weights may have changed" in warning
+    assert warning in summary_text(resumed)
+
+
+def test_several_answers_of_a_greedy_task_are_sampled_at_a_stated_temperature(far):
+    with serving(perfect) as (url, _):
+        folder, summary = far(url, samples=3, limit=5)
+    assert (summary["n"], folder.manifest().params["temperature"]) == (15, 0.7)
+    assert "3 answers for each item at temperature 0.7" in summary_text(summary)
 
 
 def test_repeats_ask_each_item_so_many_times_with_seeds_of_their_own(far, tmp_path):

@@ -92,6 +92,7 @@ def test_a_battle_is_blind_until_its_vote_and_open_after_it(theatre: Theatre) ->
     assert reveal["outcome"] == "model_b"
     assert reveal["reasons"] == ["correct", "clear"]
     assert leaks(voter) != []
+    assert reveal["a"]["verdict"] is None, "nobody marks a visitor's own prompt"
 
 
 def test_sides_are_let_out_at_one_pace(theatre: Theatre) -> None:
@@ -179,6 +180,11 @@ def test_an_items_battle_is_on_the_item_of_the_server(theatre: Theatre) -> None:
     stored = theatre.battles.get(ticket["id"])
     assert stored.task == "desk_routing"
     assert stored.messages[-1].text == ticket["prompt"] != "ignored"
+    assert "exact_match" not in str(voter.stream(ticket["id"])), "no mark before the vote"
+    reveal = voter.vote(ticket["id"])
+    assert (reveal["task"], reveal["item"]) == ("desk_routing", stored.item)
+    for side in "ab":
+        assert set(reveal[side]["verdict"]["values"].values()) == {0.0}
 
 
 def first_item(theatre: Theatre) -> str:

@@ -257,6 +257,7 @@ def test_a_random_item_is_asked_with_its_options_and_judged_by_its_scorer(page):
     assert "Item one of sums" in page.values[page.w.notice]
     page.send(page.values[page.w.prompt])
     assert page.result.count("gsm8k 0.000") == 2
+    assert "sums, asked as a run asks it; the task's own scorer marked" in page.result
     page.send("and the same again?")
     assert "gsm8k" not in page.result
 

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from urllib.parse import parse_qsl
 
 import pytest
@@ -5,7 +6,7 @@ import pytest
 from core.catalog_files import load_catalog
 from core.chats import Person
 from core.errors import AppError, InputError, ModelNotAllowedError
-from core.messages import GenerationParams, GenerationRequest, Message, ToolCall
+from core.messages import GenerationParams, GenerationRequest, Message, Tool, ToolCall
 from core.settings import PROJECT
 from evals.arena.items import Item
 from evals.arena.sides import SideFrame
@@ -42,6 +43,13 @@ ITEM = Item(
 )
 
 
+AS_RUN = Asked(
+    sides=(SideOptions("lead"), SideOptions("understudy")),
+    params=GenerationParams(max_tokens=4),
+    system="Count.",
+)
+
+
 def said(text, model="lead", calls=()):
     request = GenerationRequest(model, (), GenerationParams(), "test")
     return generation_of(request, text, calls)
@@ -58,7 +66,7 @@ def talk_of(*answers, item=None):
 
 
 def test_all_sides_get_the_same_question_parameters_and_seed():
-    talk = Talk(key="k").asks("Who comes?", 2)
+    talk = Talk(key="k").asks("Who comes?", TWO)
     lead, understudy = talk.requests(TWO, "Who comes?", PERSON)
     assert lead.params == understudy.params
     assert lead.params.seed is not None
@@ -70,27 +78,31 @@ def test_all_sides_get_the_same_question_parameters_and_seed():
 
 
 def test_the_next_question_goes_to_each_side_with_its_own_answers():
-    talk = Talk(key="k").asks("first", 2)
+    talk = Talk(key="k").asks("first", TWO)
     talk = talk.answered("first", [frame("from lead"), frame("from understudy")])
-    lead, understudy = talk.asks("second", 2).requests(TWO, "second", PERSON)
+    lead, understudy = talk.asks("second", TWO).requests(TWO, "second", PERSON)
     assert [m.text for m in lead.messages[1:]] == ["first", "from lead", "second"]
     assert [m.text for m in understudy.messages[1:]] == ["first", "from understudy", "second"]
 
 
 def test_a_side_that_failed_is_not_told_the_question_again():
-    talk = Talk(key="k").asks("first", 2)
+    talk = Talk(key="k").asks("first", TWO)
     talk = talk.answered("first", [frame("fine"), frame("", error=InputError("too long"))])
-    _, failed = talk.asks("second", 2).requests(TWO, "second", PERSON)
+    _, failed = talk.asks("second", TWO).requests(TWO, "second", PERSON)
     assert [m.text for m in failed.messages[1:]] == ["second"]
     assert talk.last[1].problem == "too long"
 
 
 def test_retry_asks_the_last_question_of_the_same_history():
-    talk = Talk(key="k").asks("first", 2).answered("first", [frame("a"), frame("b")])
-    again = talk.asks("second", 2).answered("second", [frame("c"), frame("d")]).before_last()
+    talk = Talk(key="k").asks("first", TWO).answered("first", [frame("a"), frame("b")])
+    again = talk.asks("second", TWO).answered("second", [frame("c"), frame("d")]).before_last()
     assert again == talk
     with pytest.raises(InputError, match="nothing to ask again"):
         Talk().before_last()
+
+
+def sides(count):
+    return replace(TWO, sides=(SideOptions("lead"),) * count)
 
 
 @pytest.mark.parametrize(
@@ -105,24 +117,47 @@ def test_retry_asks_the_last_question_of_the_same_history():
 )
 def test_what_can_t_be_asked_is_refused(talk, question, count, why):
     with pytest.raises(InputError, match=why):
-        talk.asks(question, count)
+        talk.asks(question, sides(count))
 
 
 def test_an_item_is_asked_as_a_run_asks_it_unless_its_prompt_was_changed():
-    same = Talk(item=ITEM).asks("1 + 1? ", 2)
-    assert same.is_item
-    assert same.requests(TWO, "1 + 1?", PERSON)[0].params.stop == (".",)
-    other = Talk(item=ITEM).asks("2 + 2?", 2)
+    same = Talk(item=ITEM).asks("1 + 1? ", AS_RUN)
+    assert (same.is_item, same.changes) == (True, ())
+    for request in same.requests(AS_RUN, "1 + 1? ", PERSON):
+        assert (request.messages, request.params) == (ITEM.messages, ITEM.params)
+    other = Talk(item=ITEM).asks("2 + 2?", TWO)
     assert not other.is_item
     assert other.requests(TWO, "2 + 2?", PERSON)[0].params.stop == ()
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"system": "Guess."}, "the system prompt"),
+        (
+            {"sides": (SideOptions("lead"), SideOptions("lead", system="Guess."))},
+            "the system prompt",
+        ),
+        ({"sides": (SideOptions("lead", filter=True),) * 2}, "the filter"),
+        ({"tools": (Tool("seat", "Seats.", {}),)}, "the tools"),
+        ({"params": GenerationParams(temperature=0.5, max_tokens=4)}, "the parameters"),
+    ],
+)
+def test_an_item_with_other_options_is_not_said_to_be_asked_as_in_a_run(change, words):
+    asked = replace(AS_RUN, **change)
+    talk = Talk(item=ITEM).asks("1 + 1?", asked)
+    assert talk.changes == (words,)
+    html = ComparePages(PAGES).result(talk.answered("1 + 1?", [frame("2"), frame("3")]), asked)
+    assert f"not asked as a run asks it: {words} changed." in html
+    assert "sums, asked as" not in html
 
 
 def test_an_item_that_ends_with_a_tool_needs_no_question():
     told = (Message("user", "Who?"), Message("tool", "Ada", tool_call_id="1"))
     item = Item("sums", "two", told, (), GenerationParams(), ("gsm8k",))
-    talk = Talk(item=item).asks("", 2)
+    talk = Talk(item=item).asks("", TWO)
     assert talk.requests(TWO, "", PERSON)[0].messages[1:] == told
-    assert talk.answered("", [frame("a"), frame("b")]).before_last().asks("", 2).is_item
+    assert talk.answered("", [frame("a"), frame("b")]).before_last().asks("", TWO).is_item
 
 
 @pytest.fixture
@@ -192,6 +227,23 @@ def test_structured_answers_and_calls_are_compared_field_by_field():
 def test_equal_answers_are_said_to_be_equal(a, b, same):
     assert compared("a", "b", a, b, []).is_same
     assert same in ComparePages(PAGES).result(talk_of(a, b), TWO)
+
+
+def test_different_answers_are_never_said_to_be_the_same():
+    def pays(name, arguments):
+        return said("", calls=[ToolCall("1", name, arguments)])
+
+    html = ComparePages(PAGES).result(talk_of(pays("pay", '{"a":'), pays("delete_all", "[1]")), TWO)
+    assert "The same answer" not in html
+    assert "a call here can" in html.lower()
+    assert "delete_all" in html
+    long = [said(f"[{'0, ' * 599}{last}]") for last in (0, 1)]
+    html = ComparePages(PAGES).result(talk_of(*long), TWO)
+    assert "The same answer" not in html
+    assert "100 more fields are left out" in html
+    html = ComparePages(PAGES).result(talk_of(*[said("so " * 6000 + end) for end in "ab"]), TWO)
+    assert "The same answer" not in html
+    assert "only there they differ" in html
 
 
 def test_what_nobody_knows_is_unknown_and_a_failed_side_has_no_figures():

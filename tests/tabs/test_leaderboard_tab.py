@@ -1,3 +1,5 @@
+import csv
+import io
 import json
 from pathlib import Path
 from urllib.parse import parse_qsl
@@ -11,8 +13,9 @@ from evals.leaderboard import Board, make_board
 from evals.leaderboard_items import ItemFilter, ItemReader
 from evals.leaderboard_pareto import pareto
 from evals.leaderboard_runs import RunIndex
+from evals.leaderboard_text import board_csv
 from tabs.leaderboard_markup import LeaderboardPages
-from tabs.leaderboard_page import chosen_cells, models_of
+from tabs.leaderboard_page import chosen_cells, models_of, shown_cells
 from tabs.leaderboard_plots import forest_plot, pareto_plot, unknown_line
 from tabs.leaderboard_view import View, checked, columns_of, page_of, text_of, view_of_link
 from tabs.templates import MAX_SHOWN, clean, clipped
@@ -103,6 +106,18 @@ def test_search_filter_and_order(board: Board) -> None:
     assert models(board, View(task="calls", sort="newest"))[0] == BAD
     rows = models_of(chosen_cells(board, View()), View())
     assert [key.name for key in rows] == ["good", "fair", BAD, "dead"]
+
+
+def test_the_csv_holds_the_rows_that_are_shown_in_their_order(board: Board) -> None:
+    def csv_models(view: View) -> list[str]:
+        lines = csv.DictReader(io.StringIO(board_csv(board, shown_cells(board, view))))
+        return [row["model"].removeprefix("'") for row in lines]
+
+    assert csv_models(View(task="calls", search="FA r1")) == ["fair"]
+    assert csv_models(View(task="calls", state="unranked")) == ["dead"]
+    assert csv_models(View(task="calls", sort="cost"))[:2] == [BAD, "fair"]
+    assert csv_models(View()) == ["good", "good", "fair", BAD, "dead"]
+    assert csv_models(View(sort="newest"))[0] == BAD
 
 
 def test_no_page_has_markup_of_others(board: Board, tmp_path: Path) -> None:

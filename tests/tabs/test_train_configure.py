@@ -163,6 +163,10 @@ def test_an_estimate_that_does_not_fit_says_what_would_and_stops_the_start(
     shown = page.estimate.on_estimate(sent, request())
     assert "It does not fit" in shown[page.e.found]
     assert "set rank to 8" in shown[page.e.found]
+    assert "90.00 GB at once, of 4.00 GB free" in shown[page.e.found]
+    unknown = page.estimate.on_estimate({**sent, **page.settings(rank="512")}, request())
+    assert "unknown: more than the 4.00 GB free" in unknown[page.e.found]
+    assert "would make it fit" not in unknown[page.e.found]
     again = page.estimate.on_config(shown[page.place.config], "", request())
     assert again[page.e.found] == shown[page.e.found], "a reload shows the same"
     with pytest.raises(InputError, match="does not fit"):

@@ -131,8 +131,17 @@ def test_before_its_n_a_fixed_plan_shows_no_interval() -> None:
     page = PAGES.experiment(panel)
     assert "interval" not in page
     assert "one look after 50 items" in page
+    assert "Still needed" in page
+    over = replace(panel, is_final=True, more=None)
+    assert "Still needed" not in PAGES.experiment(over)
     nothing = replace(PANEL, difference=None, position=None)
     assert "B minus A" not in PAGES.experiment(nothing)
+
+
+def test_a_cost_says_of_how_many_requests_it_is() -> None:
+    paid = replace(UNKNOWN, requests=100, unpriced=99, usd_per_thousand=2.5, price_source="catalog")
+    page = PAGES.experiment(replace(PANEL, arms=(paid, UNKNOWN)))
+    assert "catalog, of 1 of 100 requests, no price is known of the others" in page
 
 
 def test_the_tally_counts_what_is_excluded_and_says_why() -> None:

@@ -24,6 +24,8 @@ def scripted_jobs(settings: Settings, store: Store) -> Jobs:
         script = json.loads((settings.home / "runs" / run / "script.json").read_text())
         if script.get("finish_fails"):
             raise TrainingError("its adapter is not what was written")
+        if script.get("finish_crashes"):
+            raise RuntimeError("nobody foresaw this")
 
     means = Means(
         executors={"local": LocalExecutor(settings.home / "runs", WORKER)},

@@ -288,6 +288,18 @@ def test_a_worker_that_was_told_to_end_by_the_system_goes_on_later(home: Home) -
     assert steps_done(folder) == dict.fromkeys(range(1, 31), 1)
 
 
+def test_a_failure_that_nobody_foresaw_ends_one_job_and_not_the_supervisor(home: Home) -> None:
+    folder = home.run("bad", steps=1, waits_at=1, finish_crashes=True)
+    home.jobs.submit("bad")
+    home.until_started(folder)
+    home.submit("good", steps=2)
+    go_on(folder)
+    failed = home.until_status("bad", "failed")
+    assert failed.job.error == "RuntimeError: nobody foresaw this"
+    home.until_status("good", "completed")
+    assert "RuntimeError: nobody foresaw this" in home.log()
+
+
 def test_what_cannot_be_done_is_said(home: Home) -> None:
     with pytest.raises(NotFoundError, match="no run 'nowhere'"):
         home.jobs.submit("nowhere")

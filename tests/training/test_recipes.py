@@ -198,6 +198,21 @@ def test_a_recipe_takes_its_own_kind_of_examples(home: Path, recipe: Recipe) -> 
 # Loss
 
 
+@pytest.mark.parametrize("name", ["llama", "gpt2"])
+def test_a_process_without_an_example_of_a_step_adds_nothing(
+    home: Path, tmp_path: Path, name: str
+) -> None:
+    trainer = trainer_of(home, tmp_path, model=name, batch_size=1, packing=False)
+    course = Course(trainer.course.config, trainer.course.rows, world=2)
+    learnt = torch.tensor(course.learnt(0))
+    for rank, is_mine in ((0, True), (1, False)):
+        pieces = course.pieces(0, rank)
+        loss = trainer.training_step(trainer.model, {"pieces": pieces}, learnt)
+        moved = sum(float(p.grad.norm()) for p in trainer.model.parameters() if p.requires_grad)
+        assert (bool(loss > 0), moved > 0) == (is_mine, is_mine)
+        trainer.model.zero_grad(set_to_none=False)
+
+
 def rows_of(home: Path, name: str, count: int) -> tuple[Any, Sequence[Row]]:
     weights = load_folder(name, home / name, "fp32")
     return weights.model, prepare(examples(count), weights.tokenizer, 128, "sft")

@@ -117,7 +117,27 @@ def test_processes_that_register_at_once_get_numbers_of_their_own(
     assert sorted(os.listdir(home / "adapters")) == sorted(printed)
 
 
-def test_what_a_kill_left_is_replaced_and_never_offered(
+def test_a_name_that_two_bases_share_or_a_folder_has_is_never_written_over(
+    registry: Registry, services: Services, two_adapters: dict[str, Path], tmp_path: Path
+) -> None:
+    home, (strong, weak) = services.settings.home, two_adapters.values()
+    models = dict(services.catalog.models) | {"Tiny": services.catalog.models["tiny"]}
+    catalog = replace(services.catalog, models=models)
+    completed_run(home, catalog, "a", strong)
+    completed_run(home, catalog, "b", weak, model="Tiny")
+    assert [registry.register(run).name for run in "ab"] == ["tiny-sft-v1", "tiny-sft-v2"]
+    assert [(stored.model, stored.number) for stored in registry.list()] == [
+        ("tiny", 1),
+        ("Tiny", 2),
+    ]
+    completed_run(home, catalog, "c", weak)
+    with closing(open_store(f"sqlite:///{tmp_path}/another.db")) as store:
+        other = Registry(store, home)
+        assert other.register("c").name == "tiny-sft-v3"
+    assert all(registry.check(stored.name) for stored in registry.list())
+
+
+def test_what_a_kill_left_is_passed_over_and_never_offered(
     registry: Registry, services: Services, adapter_folder: Path
 ) -> None:
     completed_run(services.settings.home, services.catalog, "a", adapter_folder)
@@ -126,7 +146,18 @@ def test_what_a_kill_left_is_replaced_and_never_offered(
     (half / "adapter_config.json").write_text("{")
     assert services.catalog.ids().count("tiny@tiny-sft-v1") == 0
     stored = registry.register("a")
-    assert registry.check(stored.name) == half
+    assert registry.check(stored.name) == registry.folder / "tiny-sft-v2"
+    assert (half / "adapter_config.json").read_text() == "{"
+
+
+def test_a_kill_between_folder_and_row_costs_no_number(
+    registry: Registry, services: Services, adapter_folder: Path, tmp_path: Path
+) -> None:
+    completed_run(services.settings.home, services.catalog, "a", adapter_folder)
+    with closing(open_store(f"sqlite:///{tmp_path}/gone.db")) as store:
+        Registry(store, services.settings.home).register("a")
+    assert registry.register("a").name == "tiny-sft-v1"
+    assert os.listdir(registry.folder) == ["tiny-sft-v1"]
 
 
 def test_only_a_completed_runs_own_adapter_becomes_a_version(

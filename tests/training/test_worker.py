@@ -25,9 +25,11 @@ from tests.training.tiny_runs import (
     wait_for,
     write_rows,
 )
-from training.checkpoints import committed, verify
-from training.events import endings, failed_twice_at, read_events
+from training.checkpoints import commit, committed, part_of, read_manifest, verify
+from training.events import current, endings, failed_twice_at, read_events
+from training.registry import training_figures
 from training.run_folder import CHECKPOINTS
+from training.run_warnings import warning_text
 
 SETTINGS = {"max_steps": 8, "checkpoint_every": 2, "eval_every": 4}
 COMPLETED, FAILED, USAGE, STOPPED = 0, 1, 2, 75
@@ -77,6 +79,39 @@ def test_the_best_checkpoint_is_what_was_learnt(whole: Path) -> None:
     assert (whole / "adapter/adapter_model.safetensors").read_bytes() == own.read_bytes()
     config = json.loads((whole / "adapter/adapter_config.json").read_text())
     assert config["base_model_name_or_path"] == "llama"
+
+
+def test_a_lost_best_checkpoint_is_told_of_and_another_takes_its_place(
+    whole: Path, workers: Workers
+) -> None:
+    folder = copy_of(whole, "best-lost")
+    make_best(folder / CHECKPOINTS, last=8, best=4)
+    flip_bit(folder / CHECKPOINTS / "step-4" / "adapter_model.safetensors")
+    shutil.rmtree(folder / "adapter")
+    assert workers.run(folder) == COMPLETED, (folder / "log.txt").read_text()
+    (told,) = [e for e in events_of(folder, "warning") if e["what"] == "best_checkpoint_lost"]
+    assert (told["step_lost"], told["used"]) == (4, 8)
+    assert warning_text(told).startswith("step 8: the best checkpoint, step 4, is lost (adapter")
+    completed = events_of(folder, "completed")[-1]
+    assert (completed["best_step"], completed["best_step_lost"]) == (8, 4)
+    figures = training_figures(list(current(read_events(folder))))
+    assert (figures["best_step"], figures["best_step_lost"]) == (8, 4)
+    own = folder / CHECKPOINTS / "step-8" / "adapter_model.safetensors"
+    assert (folder / "adapter/adapter_model.safetensors").read_bytes() == own.read_bytes()
+
+
+def make_best(checkpoints: Path, last: int, best: int) -> None:
+    """Let the last checkpoint say that the evaluation of a step was the best."""
+    own = checkpoints / f"step-{last}"
+    manifest, part = read_manifest(own), part_of(checkpoints, last)
+    for name in manifest.files:
+        shutil.copyfile(own / name, part / name)
+    state = json.loads((part / "trainer_state.json").read_text())
+    for told in state["log_history"]:
+        told["eval_loss"] = 0.5 if told["step"] == best else 1.0
+    (part / "trainer_state.json").write_text(json.dumps(state))
+    shutil.rmtree(own)
+    commit(part, last, manifest.plan, manifest.setting)
 
 
 def test_a_stop_saves_and_the_rest_is_as_if_there_was_none(

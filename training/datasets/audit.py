@@ -107,7 +107,7 @@ class _Window:
 
     def _has_end(self, side: Encoded) -> bool:
         last = max((i for i, learnt in enumerate(side.is_supervised) if learnt), default=None)
-        return last is not None and side.tokens[last] in self._ends
+        return last is None or side.tokens[last] in self._ends
 
     def _show(self, name: str, whole: Encoded, why: str) -> None:
         if not self._left[why]:

@@ -196,6 +196,8 @@ def _with_answer(example: Example, answer: str) -> Example:
     said = Message("assistant", answer)
     if example.kind == "preference":
         return replace(example, chosen=(*example.chosen[:-1], said))
+    if not example.answer:
+        return replace(example, messages=(*example.messages, said))
     return replace(example, messages=(*example.messages[:-1], said))
 
 

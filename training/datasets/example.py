@@ -1,10 +1,12 @@
-"""An example: one row that a model learns from, and its line in a dataset's `rows.jsonl`.
+"""An example: one row for a model to learn from, and its line in a dataset's `rows.jsonl`.
 
     {"id": "7", "messages": [...], "tools": [...], "group": "c3", "source": "log.jsonl, line 7"}
 
 Messages and tools are OpenAI's. An assistant's turn with `"weight": 0` is read, not learnt, as in
 OpenAI's own files for fine-tuning. A preference has `chosen` and `rejected` beside its `messages`,
 which are the prompt; an unpaired preference has `label`.
+
+A row of which nothing is learnt is an example too: the audit counts it, and no run takes it.
 """
 
 import json
@@ -31,7 +33,7 @@ class Example:
 
     id: str
     messages: tuple[Message, ...]
-    """A conversation that ends with the assistant; of a preference, the prompt alone."""
+    """A conversation, which should end with the assistant; of a preference, the prompt alone."""
     tools: tuple[Tool, ...] = ()
     group: str = ""
     """What must stay on one side of a split: a conversation, a document; "": the id."""
@@ -48,7 +50,7 @@ class Example:
     """Indices of assistant's turns in `messages` that are read but not learnt."""
 
     def __post_init__(self) -> None:
-        """Refuse what no recipe could learn from."""
+        """Refuse what is no conversation, or has an answer that is none."""
         _check(self)
 
     @property
@@ -81,7 +83,7 @@ class Example:
 
     @property
     def answer(self) -> tuple[Message, ...]:
-        """The better answer of a preference, else what follows the last turn of a person."""
+        """The better answer of a preference, else what follows a person's last turn."""
         return self.chosen if self.kind == "preference" else self.messages[_end(self.messages) :]
 
     @property
@@ -184,7 +186,7 @@ def name_of(value: JsonValue, what: str) -> str:
         InputError: it is no line of 1 to 200 characters.
     """
     text = str(value) if isinstance(value, int) and not isinstance(value, bool) else value
-    is_name = isinstance(text, str) and text.strip() and len(text.splitlines()) == 1
+    is_name = isinstance(text, str) and text.strip() and text.splitlines() == [text]
     if not isinstance(text, str) or not is_name or len(text) > MAX_NAME:
         raise InputError(
             f"{what} must be a line of 1 to {MAX_NAME} characters or a whole number, "
@@ -206,19 +208,18 @@ def _end(messages: Sequence[Message]) -> int:
 
 
 def _check(example: Example) -> None:
-    """Refuse what no recipe could learn from."""
+    """Refuse what is no conversation, or has an answer that is none."""
     if not example.messages:
         raise InputError("there are no messages")
     if example.kind == "preference":
         _check_pair(example)
     else:
-        _check_answer(example.answer, "the answer")
+        if example.answer or example.kind == "unpaired":
+            _check_answer(example.answer, "the answer")
         if not any(message.role == "user" for message in example.messages):
             raise InputError("no message has role 'user'; there is nothing to answer")
     if (example.kind == "unpaired") != (example.label is not None):
         raise InputError("a label goes with an unpaired preference, and with nothing else")
-    if not example.learnt:
-        raise InputError("every turn of the assistant has weight 0; nothing is learnt")
     _check_turns((*example.conversation, *example.rejected), {t.name for t in example.tools})
 
 

@@ -3,8 +3,14 @@
 People's votes and a judge's are apart here as everywhere: a source reads one kind unless it is
 asked for both. A tie and `both_bad` prefer nothing. Battles of one prompt share a group, so a
 split keeps them together.
+
+Refused with their reason: battles on items of evaluation tasks, which would no longer judge a model
+that has learnt them, unless they are asked for; and answers that the length limit cut off, as what
+a model should say. A row's `source` names the battle, who voted what, both models with their
+weights and adapters, the parameters, and experiment, task and item where there are any.
 """
 
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Literal
@@ -36,16 +42,29 @@ class StoreVotes:
     too many: those may be no person's.
     """
 
-    def __init__(self, store: Store, kind: Kind = "preference", voices: Voices = "people") -> None:
+    def __init__(
+        self,
+        store: Store,
+        kind: Kind = "preference",
+        voices: Voices = "people",
+        *,
+        with_items: bool = False,
+    ) -> None:
+        """Choose what is read; `with_items`: battles on items of evaluation tasks too.
+
+        Raises:
+            InputError: votes give no examples of this kind.
+        """
         if kind not in ("sft", "preference"):
             raise InputError(
                 f"votes give sft or preference, not {kind!r}: a vote says which answer is better, "
                 "not whether it is good"
             )
-        self.name = f"votes of {voices} ({kind})"
+        self.name = f"votes of {voices} ({kind}{', with items of tasks' if with_items else ''})"
         self._battles = Battles(store)
         self._sources = SOURCES[voices]
         self._kind = kind
+        self._with_items = with_items
 
     def examples(self) -> Iterator[Example | Refusal]:
         """Yield one example or refusal for each decisive vote and each edited answer.
@@ -55,9 +74,21 @@ class StoreVotes:
         """
         for source in self._sources:
             for battle in self._battles.with_votes(source):
-                if self._kind == "preference" and (found := _voted(battle)) is not None:
-                    yield found
-                yield from _edited(battle, self._kind)
+                for found in _learnt(battle, self._kind):
+                    is_item = battle.item is not None and not self._with_items
+                    yield _spoiling(battle) if is_item else found
+
+
+def _learnt(battle: StoredBattle, kind: Kind) -> Iterator[Example | Refusal]:
+    if kind == "preference" and (found := _voted(battle)) is not None:
+        yield found
+    yield from _edited(battle, kind)
+
+
+def _spoiling(battle: StoredBattle) -> Refusal:
+    spoilt = "which could not judge the model then (--with-items takes it)"
+    reason = f"it is on an item of task {battle.task!r}, {spoilt}"
+    return Refusal(f"battle {battle.id}", reason)
 
 
 def _voted(battle: StoredBattle) -> Example | Refusal | None:
@@ -69,8 +100,9 @@ def _voted(battle: StoredBattle) -> Example | Refusal | None:
     better, worse = battle.a, battle.b
     if vote.outcome == "model_b":
         better, worse = worse, better
-    whose = "a judge's vote" if battle.source == "judge" else "vote"
-    told = f"{whose} in battle {battle.id}: {_told(better)} over {_told(worse)}"
+    if better.generation is not None and better.generation.finish_reason == "length":
+        return Refusal(f"battle {battle.id}", "the better answer was cut off by the length limit")
+    told = _origin(battle, "vote", f"{_told(better)} over {_told(worse)}")
     return _pair(battle, battle.id, told, _said(better), _said(worse))
 
 
@@ -83,7 +115,7 @@ def _edited(battle: StoredBattle, kind: Kind) -> Iterator[Example | Refusal]:
         if (text := battle.corrections.get(name)) is None:
             continue
         own, edited = f"{battle.id}-{name}", _answer(battle, text)
-        told = f"edited answer in battle {battle.id}, of {_told(side)}"
+        told = _origin(battle, "edited answer", f"of {_told(side)}")
         if kind == "preference":
             yield _pair(battle, own, told, edited, _said(side))
         else:
@@ -139,8 +171,29 @@ def _said(side: Side) -> Message:
     return Message("assistant", made.text, made.tool_calls)
 
 
+def _origin(battle: StoredBattle, what: str, which: str) -> str:
+    """Return where an example comes from; a person's pseudonym is nobody's business."""
+    assert battle.vote is not None, "only battles with a vote are read"
+    whose = battle.voter if battle.source == "judge" else "people"
+    parts = [
+        f"{what} in battle {battle.id}: {which}",
+        f"vote of {whose}: {battle.vote.outcome}",
+        f"params {json.dumps(battle.params.to_dict())}",
+    ]
+    if battle.experiment is not None:
+        parts.append(f"experiment {battle.experiment}")
+    if battle.item is not None:
+        parts.append(f"task {battle.task}, item {battle.item}")
+    return "; ".join(parts)
+
+
 def _told(side: Side) -> str:
-    """Name a side's model and the weights that answered."""
-    made = side.generation
-    digest = None if made is None else made.model.digest
-    return f"{side.arm.model} ({digest or 'digest unknown'})"
+    """Name a side's model and version, and the weights and the adapter that answered."""
+    arm, made = side.arm, side.generation
+    assert made is not None, "only a complete battle gets a vote"
+    has_version = arm.adapter is None or arm.model.endswith(f"@{arm.adapter}")
+    name = arm.model if has_version else f"{arm.model}@{arm.adapter}"
+    digests = [f"weights {made.model.digest or 'unknown'}"]
+    if made.adapter is not None:
+        digests.append(f"adapter {made.adapter.digest or 'unknown'}")
+    return f"{name} ({', '.join(digests)})"

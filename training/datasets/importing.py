@@ -8,7 +8,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from itertools import islice
+from itertools import chain, count, islice
 from pathlib import Path
 
 from core.errors import InputError
@@ -173,14 +173,18 @@ class Intake:
         example = replace(example, source=example.source or source)
         if self._is_known(self._ids, example.id):
             self.counts["renamed"] += 1
-            example = replace(example, id=f"{example.id[:180]}#{record.number}")
-            self._is_known(self._ids, example.id)
+            example = replace(example, id=self._free(f"{example.id[:180]}#{record.number}"))
         self._is_known(self._groups, example.family)
         self._kind = example.kind
         self.counts["with_tools"] += bool(example.tools)
         if len(self.preview) < PREVIEWED:
             self.preview.append(example.to_dict())
         return example
+
+    def _free(self, name: str) -> str:
+        """Return an id that no row has, this one if it is free, and remember it."""
+        names = chain([name], (f"{name}-{n}" for n in count(2)))
+        return next(each for each in names if not self._is_known(self._ids, each))
 
     @staticmethod
     def _is_known(seen: set[int], name: str) -> bool:

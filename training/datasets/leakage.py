@@ -16,8 +16,9 @@ from typing import Literal
 
 from core.errors import InputError
 from core.messages import JsonObject, JsonValue
-from core.rows.json_lines import json_lines
+from core.rows.records import Record, records
 from training.datasets.example import Example
+from training.datasets.formats import FORMATS, detect, reader_of
 from training.datasets.near import NearIndex
 from training.datasets.words import asked, folded, words_of
 
@@ -83,17 +84,40 @@ class Leakage:
 def read_items(path: Path) -> Iterator[JsonObject]:
     """Yield the rows `{"id", "input", "target"}` of an evaluation's dataset.
 
+    Rows of any format that can be imported are taken too: what a person says in one is its input.
+
     Raises:
-        InputError: a line is no such row.
+        InputError: a row is neither.
         NotFoundError: there is no such file.
         StorageError: the file can't be read.
     """
-    for line in json_lines(path):
-        value = line.value
-        if line.problem or not isinstance(value, Mapping) or "input" not in value:
-            reason = line.problem or "a row of an evaluation must have id, input and target"
-            raise InputError(f"{path.name}, line {line.number}: {reason}")
-        yield value
+    for record in records(path):
+        try:
+            if record.problem is not None:
+                raise InputError(record.problem)
+            yield _item(record, path.name)
+        except InputError as error:
+            raise InputError(f"{path.name}, {record.place}: {error}") from error
+
+
+def _item(record: Record, file: str) -> JsonObject:
+    """Return a record as an item of an evaluation.
+
+    Raises:
+        InputError: it is none, and of no format.
+    """
+    format = None if "target" in record.value else detect(record.value)
+    if format is None:
+        if "input" in record.value:
+            return record.value
+        raise InputError(
+            "a row of an evaluation must have id, input and target, or be of one of the formats: "
+            f"{', '.join(FORMATS)}"
+        )
+    example = reader_of(format)(record)
+    said: list[JsonValue] = [{"role": "user", "content": text} for text in asked(example.messages)]
+    is_named = record.value.get("id") not in (None, "")
+    return {"id": example.id if is_named else f"{file}, {record.place}", "input": said}
 
 
 def _questions(given: JsonValue) -> list[str]:

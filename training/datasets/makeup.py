@@ -37,7 +37,7 @@ class Makeup:
     kinds: Mapping[str, int] = field(hash=False)
     """Rows by kind of example."""
     forms: Mapping[str, int] = field(hash=False)
-    """Rows by form of their answer: `text`, `json`, `calls`, `text and calls`."""
+    """Rows by form of their answer: `text`, `json`, `calls`, `text and calls`, `none`."""
     classes: Mapping[str, int] = field(hash=False)
     """Rows by what the answer chooses: the first tool called, or a short answer; the 50 largest."""
     largest_class: float | None
@@ -87,7 +87,8 @@ class MakeupCounts:
         self._classify(example, form)
         self._bands[sum(supervised > most for most in BANDS)] += 1
         answer = answer_text(example)
-        self._keep(example.id, answer)
+        if answer:
+            self._keep(example.id, answer)
         self._markup += MARKUP.search(answer) is not None
         self._formulas += any(FORMULA.match(turn.text) for turn in example.conversation)
 
@@ -138,6 +139,8 @@ class MakeupCounts:
 
 
 def _form(example: Example) -> str:
+    if not example.answer:
+        return "none"
     has_calls = any(turn.tool_calls for turn in example.answer)
     text = example.answer[-1].text.strip()
     if has_calls:

@@ -3,9 +3,12 @@
 Each is a row that has its like among the rows before it, so a pair counts once and a row that
 stands there three times counts twice.
 
-- duplicate: the same turns and tools, to the letter;
-- contradiction: the same prompt and tools, but another answer;
-- near-duplicate: neither, but prompt and answer are both near-duplicates of an earlier row's.
+- duplicate: the same turns, tools and label, to the letter;
+- contradiction: the same prompt, system turns and tools included, but another answer; of thumbs,
+  the same answer with the other label; of pairs, the same answers the other way round. Two good
+  answers contradict each other as little as two pairs with an answer in common do;
+- near-duplicate: neither, but system turns, tools and label are the same, and the rest of the
+  prompt and the answer, of a pair both answers, are near-duplicates of an earlier row's.
 
 In memory a row takes some 700 bytes, whatever its length; the texts wait in a file.
 """
@@ -31,7 +34,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 BETWEEN = "\x1e"
-"""Stands between prompt and answer in a text that is kept."""
+"""Stands between prompt and answers in a text that is kept."""
+ANY = 0
+"""Stands for a row that any other answer contradicts."""
 TwinKind = Literal["duplicate", "near_duplicate", "contradiction"]
 
 
@@ -49,7 +54,8 @@ class Twins:
 
     def __init__(self) -> None:
         self._minhash = MinHash()
-        self._whole, self._prompts, self._answers = array("Q"), array("Q"), array("Q")
+        self._whole, self._prompts, self._frames = array("Q"), array("Q"), array("Q")
+        self._answers, self._opposites = array("Q"), array("Q")
         self._keys = array("Q")
         self._texts = _Texts()
 
@@ -66,12 +72,17 @@ class Twins:
 
     def add(self, example: Example) -> None:
         """Take the next row."""
-        prompt, answer = prompt_text(example), answer_text(example)
-        text = f"{prompt}{BETWEEN}{answer}"
+        parts = [part.replace(BETWEEN, " ") for part in _parts(example)]
+        text = BETWEEN.join(parts)
+        letters = _letters(example)
         given = folded(turns_text(example.prompt)) + _tools(example)
-        self._whole.append(short(_letters(example)))
-        self._prompts.append(short(given))
-        self._answers.append(short(folded(answer)))
+        said, opposite = _said(example, [folded(part) for part in parts[1:]])
+        # What teaches nothing says nothing that another row could repeat or contradict.
+        self._whole.append(short(letters))
+        self._prompts.append(short(given if example.learnt else letters))
+        self._frames.append(short(_frame(example) if example.learnt else letters))
+        self._answers.append(short(said))
+        self._opposites.append(ANY if opposite is None else short(opposite))
         self._keys.frombytes(near_keys(self._minhash, text).tobytes())
         self._texts.add(text)
 
@@ -88,7 +99,7 @@ class Twins:
         return twins
 
     def _same_prompts(self, twins: dict[int, Twin]) -> None:
-        """Find the rows whose prompt stands before: another answer contradicts."""
+        """Find the rows whose prompt stands before: the opposite answer contradicts."""
         firsts = _firsts(self._prompts)
         said: defaultdict[int, dict[int, int]] = defaultdict(dict)
         for row in np.flatnonzero(np.bincount(firsts)[firsts] > 1).tolist():
@@ -98,8 +109,10 @@ class Twins:
             if mine in answers:
                 twins[row] = Twin("near_duplicate", answers[mine])
                 continue
-            if answers:
-                twins[row] = Twin("contradiction", next(iter(answers.values())))
+            opposite = self._opposites[row]
+            other = next(iter(answers.values()), None) if opposite == ANY else answers.get(opposite)
+            if other is not None:
+                twins[row] = Twin("contradiction", other)
             answers[mine] = row
 
     def _near(self, twins: dict[int, Twin]) -> None:
@@ -108,16 +121,16 @@ class Twins:
         for row in range(len(self._whole)):
             if row in known:
                 continue
-            prompt, answer = self._parts(row)
             for other in bands.likeliest(row, known):
-                before, said = self._parts(other)
-                if is_near(prompt, before) and is_near(answer, said):
+                if self._are_near(row, other):
                     twins[row] = Twin("near_duplicate", other)
                     break
 
-    def _parts(self, row: int) -> tuple[str, str]:
-        prompt, _, answer = self._texts.of(row).partition(BETWEEN)
-        return prompt, answer
+    def _are_near(self, row: int, other: int) -> bool:
+        if self._frames[row] != self._frames[other]:
+            return False
+        mine, theirs = (self._texts.of(each).split(BETWEEN) for each in (row, other))
+        return len(mine) == len(theirs) and all(map(is_near, mine, theirs))
 
 
 class _Bands:
@@ -191,6 +204,29 @@ def _firsts(values: "array[int]") -> "NDArray[np.int64]":
     )
     places: NDArray[np.int64] = first[inverse]
     return places
+
+
+def _parts(example: Example) -> list[str]:
+    """Return the prompt without the system's turns, the answer, and of a pair the worse answer."""
+    answers = [answer_text(example)]
+    if example.kind == "preference":
+        answers.append(answer_text(example.worse))
+    return [prompt_text(example), *answers]
+
+
+def _frame(example: Example) -> str:
+    """Return what must be the same of near-duplicates: system turns, tools, label."""
+    system = turns_text([turn for turn in example.prompt if turn.role == "system"])
+    return canonical([folded(system), _tools(example), example.label])
+
+
+def _said(example: Example, answers: list[str]) -> tuple[str, str | None]:
+    """Return what a row says to its prompt, and what would contradict it; None: all else."""
+    if example.kind == "preference":
+        return BETWEEN.join(answers), BETWEEN.join(reversed(answers))
+    if example.kind == "unpaired":
+        return f"{example.label}{BETWEEN}{answers[0]}", f"{not example.label}{BETWEEN}{answers[0]}"
+    return answers[0], None
 
 
 def _letters(example: Example) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 from training.pretrain import talk
 from training.pretrain.task_draws import SEED, drawn, has_held_out_word, numbered
-from training.pretrain.world import Draw, dish, person
+from training.pretrain.world import Draw, dish, person, word_pools
 
 Json = dict[str, Any]
 TOPICS = (
@@ -81,6 +81,13 @@ OCCASIONS = (
     "while {person} receives the guests in the atrium",
     "at the orangery, where {person} will sit",
 )
+WISHES = (
+    "The {course} must have {wanted}, no course may have {barred}, one decade is {decade}.",
+    "Serve {wanted} in the {course} and {barred} nowhere; one track is of the decade {decade}.",
+    "There has to be {wanted} in the {course}, a tune of decade {decade}, and never any {barred}.",
+    "Nobody can eat {barred}; the {course} is to contain {wanted}, and the decade {decade} comes.",
+)
+"""What one request asks for besides the rules of all."""
 PERSONA_RULE = "Use 200 to 400 characters."
 PLAN_RULES = (
     "Courses are starter, main and dessert, with three ingredients each; five tracks have title "
@@ -95,7 +102,7 @@ def desk_persona() -> Iterator[Json]:
 
 
 def gala_plan() -> Iterator[Json]:
-    """Yield requests for a plan; the target is one of many that keep the rules."""
+    """Yield requests for a plan with wishes of their own; the target is one of many that fit."""
     return numbered("gala_plan", drawn("gala_plan", PLANS, _plan))
 
 
@@ -126,11 +133,44 @@ def _plan(rng: random.Random) -> Json | None:
     if not has_held_out_word(text):
         return None
     system, _, reply = talk.plan(Draw(rng))
+    plan = json.loads(reply["content"])
+    wishes, constraints = _wishes(rng, plan)
     return {
         "input": [
             {"role": "system", "content": f"{system['content']} {PLAN_RULES}"},
-            {"role": "user", "content": text},
+            {"role": "user", "content": f"{text} {wishes}"},
         ],
-        "target": json.loads(reply["content"]),
+        "target": plan,
         "group": f"request {chosen}",
+        "details": {"constraints": constraints},
     }
+
+
+def _wishes(rng: random.Random, plan: Json) -> tuple[str, list[Json]]:
+    """Return what a request asks for that this plan has, in words and as constraints."""
+    used = {each for course in plan["courses"].values() for each in course}
+    course = rng.choice(tuple(plan["courses"]))
+    wanted = rng.choice(plan["courses"][course])
+    barred = rng.choice([word for word in word_pools()["dish_what"]["train"] if word not in used])
+    decade = rng.choice(plan["tracks"])["decade"]
+    text = rng.choice(WISHES).format(course=course, wanted=wanted, barred=barred, decade=decade)
+    return text, [
+        {
+            "kind": "includes",
+            "path": f"courses.{course}[]",
+            "values": [wanted],
+            "name": "wanted_ingredient",
+        },
+        {
+            "kind": "includes",
+            "path": "tracks[].decade",
+            "values": [decade],
+            "name": "wanted_decade",
+        },
+        {
+            "kind": "excludes",
+            "paths": [f"courses.{name}[]" for name in plan["courses"]],
+            "values": [barred],
+            "name": "barred_ingredient",
+        },
+    ]

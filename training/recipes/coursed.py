@@ -119,9 +119,12 @@ class CoursedTrainer(Base):  # type: ignore[misc]  # the library has no types
         """Return a piece's part of the step's loss."""
         if self._config.recipe != "sft":
             return super().compute_loss(model, inputs, return_outputs) * self._share
+        # A process without an example of the step has one all the same, to take part with nothing.
+        own = 1.0 if self._share else 0.0
         if self._is_scored:
-            return self._nll(model, inputs) / num_items_in_batch * self.accelerator.num_processes
-        return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
+            scale = own * self.accelerator.num_processes
+            return self._nll(model, inputs) / num_items_in_batch * scale
+        return super().compute_loss(model, inputs, return_outputs, num_items_in_batch) * own
 
     def _nll(self, model: Any, inputs: Any) -> Any:
         """Return the sum of the losses of the learnt tokens, in nats."""

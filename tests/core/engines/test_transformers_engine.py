@@ -21,6 +21,10 @@ from tests.core.engines.references import Ties, generated, job_of, model_of, run
 LEAD = PROJECT / "assets" / "models" / "lead"
 WAIT_S = 60
 CROWD = 60
+PLACE = 2 * 2 * 64 * 4
+"""Bytes of a token of the tiny model: keys and values, layers, size, bytes."""
+ONE_LONG_ROW = places(1, 1536) * PLACE * 4 // 3
+"""Room for one row of 1,536 tokens: a quarter is for beginnings."""
 
 
 def prompts(count: int, longest: int = 60, seed: int = 0) -> list[list[int]]:
@@ -204,10 +208,7 @@ def test_a_seed_gives_the_same_tokens_alone_and_in_company(engine: TransformersE
 
 def test_what_does_not_fit_waits_in_order_and_gets_its_turn(tiny_folder: Path, model: Any) -> None:
     loaded = load_folder("tiny", tiny_folder, "fp32")
-    place = 2 * 2 * 64 * 4  # keys and values, layers, size, bytes
-    engine = TransformersEngine(
-        "tiny", loaded.model, loaded.tokenizer, "d", 2 * places(4, 128) * place
-    )
+    engine = TransformersEngine("tiny", loaded.model, loaded.tokenizer, "d", ONE_LONG_ROW)
     weights = engine.size_bytes
     jobs = [job_of(p, 30) for p in prompts(9, seed=8)]
     jobs.insert(4, job_of(prompts(1, seed=9)[0] * 20, 30))  # too large beside any other
@@ -239,10 +240,9 @@ def test_memory_of_rows_is_counted_and_given_back(tiny_folder: Path) -> None:
         job.ended.set()
     for future in futures:
         future.result(WAIT_S)
-    place = 2 * 2 * 64 * 4  # keys and values, layers, size, bytes
-    assert places(3, 42) * place <= held <= limit
+    assert places(3, 42) * PLACE <= held <= limit
     kept = engine.size_bytes - weights
-    assert 3 * 40 * place <= kept <= limit // 4
+    assert 3 * 40 * PLACE <= kept <= limit // 4
     run(engine, [job_of([n] * 200, 20) for n in range(20, 30)])  # 2 MB
     assert engine.size_bytes - weights <= limit // 4
     engine.close()
@@ -269,7 +269,7 @@ def test_rows_that_end_while_a_long_prompt_is_read_change_nothing_for_it(
 
 def test_a_job_cancelled_while_it_waits_ends_before_its_turn(tiny_folder: Path) -> None:
     loaded = load_folder("tiny", tiny_folder, "fp32")
-    engine = TransformersEngine("tiny", loaded.model, loaded.tokenizer, "d", 1)
+    engine = TransformersEngine("tiny", loaded.model, loaded.tokenizer, "d", ONE_LONG_ROW)
     running, waiting = job_of([20], 1500), [job_of([30], 5) for _ in range(3)]
     future = engine.submit(running)
     wait_for(running, 1)
@@ -287,7 +287,7 @@ def test_a_job_cancelled_while_it_waits_ends_before_its_turn(tiny_folder: Path) 
 
 def test_closing_ends_all_rows_with_an_error(tiny_folder: Path) -> None:
     loaded = load_folder("tiny", tiny_folder, "fp32")
-    engine = TransformersEngine("tiny", loaded.model, loaded.tokenizer, "d", 1)
+    engine = TransformersEngine("tiny", loaded.model, loaded.tokenizer, "d", ONE_LONG_ROW)
     running, waiting = job_of([20], 1500), job_of([21], 5)
     futures = [engine.submit(running), engine.submit(waiting)]
     wait_for(running, 1)

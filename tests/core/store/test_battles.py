@@ -3,11 +3,13 @@
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from sqlalchemy import update
 
 from core.errors import ConflictError, NotFoundError
 from core.messages import Message, Tool, ToolCall
 from core.store.battle_records import Arm, Ballot, SideEnd
 from core.store.battle_rows import prompt_digest
+from core.store.battle_tables import battles as table
 from core.store.battles import Battles
 from evals.arena.votes import MOST_RECENT, exclusion
 from tests.fought import fought, made, new_battle
@@ -38,6 +40,19 @@ def test_the_same_visitor_s_second_vote_on_a_prompt_and_pair_does_not_count(batt
     counts = battles.counts()
     assert (counts.counted, dict(counts.excluded)) == (4, {"repeated": 2})
     assert len(battles.rated()) == 4
+
+
+def test_a_question_has_one_key_whatever_system_prompt_its_pair_has(store, battles):
+    asked, system = Message("user", "Who sits where?"), Message("system", "You are the desk.")
+    plain = fought(battles, "model_a")
+    led = fought(battles, "model_a", messages=(system, asked), b=Arm("three", "sha256:3"))
+    item = fought(battles, "tie", messages=(system, asked), task="t", item="1", voter="x")
+    keys = {each.battle: each.prompt for each in battles.rated()}
+    assert keys[plain] == keys[led] != keys[item]
+    old = update(table).where(table.c.id == led).values(prompt="of an earlier version")
+    with store.write() as connection:
+        connection.execute(old)
+    assert battles.get(led).prompt == battles.get(plain).prompt
 
 
 def test_a_vote_that_did_not_count_makes_the_next_one_no_repetition(battles):

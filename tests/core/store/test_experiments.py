@@ -51,6 +51,18 @@ def test_the_end_is_final_and_keeps_what_was_known(store):
         stored.add(ONE)
 
 
+def test_the_runs_that_decide_are_written_down_once(store):
+    stored = StoredExperiments(store)
+    stored.add(ONE)
+    assert stored.get("bigger").runs is None
+    assert stored.choose_runs("bigger", ("one", "other")) == ("one", "other")
+    assert stored.choose_runs("bigger", ("better", "other")) == ("one", "other")
+    kept = stored.get("bigger")
+    assert (kept.runs, kept.result, kept.is_running) == (("one", "other"), None, True)
+    ended = stored.end("bigger", NOW, {"verdict": "b"})
+    assert (ended.runs, ended.result) == (None, {"verdict": "b"})
+
+
 def test_running_ones_are_found_by_their_metric(store):
     stored = StoredExperiments(store)
     votes = replace(ONE, metric="votes", task=None, judge=None, rubric=None)

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from core.messages import GenerationParams, GenerationRequest, Message, ModelRef
 from core.reports import Reports, Saved
 from core.store import Conversations
-from core.store.thumbs import rated_answers
+from core.store.thumbs import answering_digest, rated_answers
 from tests.fakes import generation_of
 
 EARLY = datetime(2000, 1, 1, tzinfo=UTC)
@@ -27,7 +27,7 @@ def say(talk, visitor, generation, *thumbs):
     return message
 
 
-def test_answers_of_one_model_come_with_their_newest_thumb(store):
+def test_answers_of_one_model_come_with_their_first_thumb(store):
     talk = Conversations(store)
     say(talk, "ada", PLAIN)
     say(talk, "bob", PLAIN, True, False)
@@ -36,24 +36,25 @@ def test_answers_of_one_model_come_with_their_newest_thumb(store):
     say(talk, "eve", replace(PLAIN, model=ModelRef("other", None)), True)
     found = rated_answers(store, "lead", EARLY, later())
     assert [(each.visitor, each.liked) for each in found] == [
-        ("bob", False),
-        ("dan", None),
+        ("bob", True),
+        ("dan", False),
         ("ada", None),
     ]
     assert found[0].place < found[1].place
     assert found[2].place is None
-    assert found[0].digests == ("sha256:0123", None)
+    assert found[0].given_by == answering_digest("lead", "sha256:0123", None)
     (adapted,) = rated_answers(store, "lead@v1", EARLY, later())
-    assert (adapted.visitor, adapted.digests) == ("cyd", ("sha256:0123", "sha256:v1"))
+    assert adapted.visitor == "cyd"
+    assert adapted.given_by == answering_digest("lead@v1", "sha256:0123", "sha256:v1")
 
 
-def test_a_changed_thumb_keeps_the_place_of_the_first(store):
+def test_a_changed_thumb_stays_as_it_was_given_first(store):
     talk = Conversations(store)
     first = say(talk, "ada", PLAIN, True)
     say(talk, "bob", PLAIN, True)
     talk.rate("ada", first.id, False)
     found = rated_answers(store, "lead", EARLY, later())
-    assert [(each.visitor, each.liked) for each in found] == [("ada", False), ("bob", True)]
+    assert [(each.visitor, each.liked) for each in found] == [("ada", True), ("bob", True)]
 
 
 def test_only_what_lies_between_the_moments_counts(store):

@@ -1,13 +1,9 @@
 """`python -m evals ratings`, `battles` and `experiments` as a program, on servers of loopback."""
 
-import json
-import sys
-
 import pytest
 import yaml
 
 from core.store import open_store
-from evals.__main__ import main
 from tests.evals.arena.stored_votes import Cast, fill
 from tests.evals.judge.conftest import SMALL
 from tests.evals.judge.judge_server import JudgeServer, honest, says
@@ -16,24 +12,6 @@ from tests.serving import serve
 
 ITEMS = 24
 JUDGE = ("--task", TASK, "--judge", "judge", "--rubric", "small")
-
-
-@pytest.fixture
-def evals(monkeypatch, capfd):
-    """Return what runs the program here: its exit code, and the one object on stdout."""
-
-    def run(*arguments, code=0):
-        monkeypatch.setattr(sys, "argv", ["evals", *map(str, arguments), "--json"])
-        capfd.readouterr()
-        try:
-            found = main()
-        except SystemExit as end:
-            found = end.code
-        out, err = capfd.readouterr()
-        assert found == code, err
-        return json.loads(out) if out else err
-
-    return run
 
 
 def clumsy(number, _before=0):
@@ -97,6 +75,7 @@ def test_a_judge_decides_in_bulk_and_is_asked_once(evals, house):
     assert (rated["source"], rated["votes"]) == ("judge", 14)
     assert [model["id"] for model in rated["models"]] == ["able", "clumsy"]
     assert evals("ratings")["votes"] == 0
+    evals("ratings", "--judge", "--position", code=2)
 
 
 def test_an_experiment_on_a_judge_takes_its_own_battles_only(evals, house):
@@ -109,6 +88,8 @@ def test_an_experiment_on_a_judge_takes_its_own_battles_only(evals, house):
     found = evals("experiments", "show", "judged")
     assert (found["verdict"], found["counts"]["wins_b"]) == ("b", 12)
     assert found["arms"][1]["p50_s"] > 0
+    assert found["position"] is None
+    assert "a judge is asked in both orders" in found["notes"][0]
     evals("battles", "judge", "--experiment", "judged", *JUDGE, code=2)
     evals("experiments", "end", "judged")
     evals("battles", "judge", "--experiment", "judged", code=2)
@@ -153,6 +134,7 @@ def test_votes_of_people_are_rated_from_the_store(evals, settings):
         ("experiments", "make", "x", "--arms", "lead,understudy", "--metric", "votes"),
         ("experiments", "show", "nobody"),
         ("experiments", "show", "nobody", "--usd-per-hour", "3"),
+        ("experiments", "show", "nobody", "--usd-per-kwh", "0.3"),
         ("experiments", "end", "nobody"),
         ("experiments", "peek"),
     ],

@@ -1,9 +1,11 @@
+import json
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from core.messages import ToolCall
-from evals.arena.diffs import MAX_WORDS, call_diff, json_diff, text_diff
+from evals.arena.diffs import MAX_FIELDS, MAX_WORDS, call_diff, json_diff, text_diff
 
 
 def call(name, arguments):
@@ -37,10 +39,15 @@ def test_endless_texts_are_cut():
     assert len("".join(piece.text for piece in diff.a).split()) == MAX_WORDS
 
 
+def test_texts_that_differ_only_where_they_are_cut_are_not_the_same():
+    diff = text_diff("word " * MAX_WORDS + "pay", "word " * MAX_WORDS + "refuse")
+    assert (diff.is_cut, diff.has_marks, diff.is_same) == (True, False, False)
+
+
 def test_json_is_compared_field_by_field_whatever_the_order_of_keys():
     fields = json_diff(
         '{"guest": "Ada", "table": 4}', 'Here: ```json\n{"table": 4.0, "vip": []}\n```'
-    )
+    ).shown
     assert [(f.path, f.a, f.b, f.presence) for f in fields] == [
         ("guest", '"Ada"', "", "only_a"),
         ("table", "4", "4", "same"),
@@ -50,8 +57,18 @@ def test_json_is_compared_field_by_field_whatever_the_order_of_keys():
 
 def test_lists_and_keys_that_look_like_paths_are_told_apart():
     fields = json_diff('{"a.b": 1, "a": {"b": [2, 3]}}', '{"a.b": 1, "a": {"b": [2, 4]}}')
-    found = {f.path: f.presence for f in fields}
+    found = {f.path: f.presence for f in fields.shown}
+    assert not fields.is_same
     assert found == {'"a.b"': "same", "a.b[0]": "same", "a.b[1]": "differs"}
+
+
+def test_a_difference_beyond_what_is_shown_is_found_and_shown_first():
+    here, there = list(range(600)), list(range(600))
+    there[550] = -1
+    fields = json_diff(json.dumps(here), json.dumps(there))
+    assert (fields.is_same, fields.left_out, len(fields.shown)) == (False, 100, MAX_FIELDS)
+    assert (fields.shown[0].path, fields.shown[0].b) == ("[550]", "-1")
+    assert json_diff(json.dumps(here), json.dumps(here)).is_same
 
 
 @pytest.mark.parametrize("text", ["", "plain words", "4", '"a"', "{", '{"a": 1} {"b": 2}'])
@@ -64,7 +81,7 @@ def test_calls_of_the_same_tool_stand_beside_each_other():
     b = ('<tool_call>{"name": "note", "arguments": {"text": "x"}}</tool_call>', [])
     seat, note = call_diff(a, b, ["seat", "note"])
     assert (seat.name_a, seat.name_b, seat.is_same) == ("seat", None, False)
-    assert [f.presence for f in seat.fields] == ["only_a", "only_a"]
+    assert [f.presence for f in seat.arguments.shown] == ["only_a", "only_a"]
     assert (note.name_a, note.name_b, note.is_same) == ("note", "note", True)
 
 
@@ -72,7 +89,13 @@ def test_calls_of_other_tools_at_the_same_place_are_a_pair():
     a, b = ("", [call("seat", '{"table": 4}')]), ("", [call("place", '{"table": 5}')])
     (pair,) = call_diff(a, b, [])
     assert (pair.name_a, pair.name_b) == ("seat", "place")
-    assert [(f.path, f.presence) for f in pair.fields] == [("table", "differs")]
+    assert [(f.path, f.presence) for f in pair.arguments.shown] == [("table", "differs")]
+
+
+def test_calls_that_can_t_be_read_are_not_compared_as_if_there_were_none():
+    broken, listed = ("", [call("pay", '{"a":')]), ("", [call("delete_all", "[1]")])
+    assert call_diff(broken, listed, []) is None
+    assert call_diff(broken, ("", []), ["pay"]) is None
 
 
 def test_answers_without_calls_have_none():

@@ -1,24 +1,19 @@
 """Experiments from the plan to the end: what counts, what is left out, what the arms cost."""
 
-from contextlib import closing
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from core.errors import ConflictError, InputError, NotFoundError
-from core.messages import GenerationParams, GenerationRequest, Message, ModelRef
-from core.services import make_services
 from core.store.experiments import Plan
-from evals.arena.costs import LocalRate
+from evals.arena.costs import EARLIER, LocalRate
 from evals.arena.experiments import Asked, Experiments
 from evals.arena.results import words_of
 from tests.evals.arena.stored_votes import Cast, fill
-from tests.fakes import generation_of
 
 ALWAYS = Plan("always_valid", delta=0.1)
 VOTES = Asked("bigger", "understudy", "lead", "votes", ALWAYS)
-PRICED = {"input_per_million": 2.0, "output_per_million": 4.0, "as_of": "2026-11-01"}
 TOOK = {
     "input_tokens": 100,
     "output_tokens": 50,
@@ -27,26 +22,6 @@ TOOK = {
     "total_s": 2.25,
     "tokens_per_s": 30.0,
 }
-
-
-@pytest.fixture
-def parts(settings, write_catalog):
-    entry = {"provider": "endpoint", "base_url": "http://127.0.0.1:9/v1", "context": 4096}
-    write_catalog(
-        models={
-            "twin": {"provider": "local", "path": "assets/models/understudy", "context": 1024},
-            "paid": {**entry, "served_model": "paid", "price": PRICED},
-            "free": {**entry, "served_model": "free"},
-        },
-        chains={"both": {"models": ["paid", "free"]}},
-    )
-    with closing(make_services(settings)) as services:
-        yield services
-
-
-@pytest.fixture
-def lab(parts):
-    return Experiments.of(parts)
 
 
 def cast(one, outcomes, *, is_b_first=False, **more):
@@ -81,7 +56,8 @@ def test_votes_on_both_sides_decide_for_the_arm_that_is_better(lab, parts):
 
 def test_a_position_bias_is_shown_and_names_no_winner(lab, parts):
     one = lab.make(VOTES)
-    fill(parts.store, cast(one, "a" * 30) + cast(one, "b" * 30, is_b_first=True))
+    for _ in range(30):
+        fill(parts.store, cast(one, "a") + cast(one, "b", is_b_first=True))
     found = lab.panel("bigger")
     assert found.position.low > 0.9
     assert (found.difference.value, found.verdict) == (0.0, "not_enough")
@@ -135,11 +111,23 @@ def test_a_fixed_plan_that_ends_without_a_verdict_says_what_it_would_take(lab, p
     one = lab.make(replace(VOTES, plan=Plan("fixed_n", 40)))
     fill(parts.store, cast(one, "bbbaa" * 8))
     found = lab.panel("bigger")
-    assert (found.verdict, found.more > 100) == ("not_enough", True)
-    assert found.text == (
-        "not enough data: the 40 planned votes show no difference; a new plan needs about "
-        f"{40 + found.more}"
+    assert (found.verdict, found.more, found.is_final) == ("not_enough", None, True)
+    assert found.text.startswith(
+        "the plan is complete without a decision: 40 votes show no difference; a new plan needs "
     )
+    assert int(found.text.split()[-1]) > 140
+
+
+def test_votes_that_turn_after_they_were_enough_leave_the_verdict_or_end_it(lab, parts):
+    one = lab.make(VOTES)
+    fill(parts.store, cast(one, "b" * 12 + "a" * 13))
+    found = lab.panel("bigger")
+    assert (found.verdict, found.difference.low) == ("b", 0.0)
+    assert found.text == "B is better: lead; the votes since then point the other way"
+    fill(parts.store, cast(one, "a" * 40))
+    found = lab.panel("bigger")
+    assert (found.verdict, found.more, found.difference.low) == ("not_enough", None, None)
+    assert found.text.startswith("no verdict: the votes were enough for one arm first")
 
 
 @pytest.mark.parametrize(
@@ -153,6 +141,10 @@ def test_a_fixed_plan_that_ends_without_a_verdict_says_what_it_would_take(lab, p
         ({"metric": "judge", "task": "desk_tools"}, "an experiment on judge needs a judge"),
         ({"task": "desk_tools"}, "an experiment on votes takes no task"),
         ({"metric": "task", "task": "no_such"}, "no task named 'no_such'"),
+        (
+            {"metric": "task", "task": "desk_tools", "plan": Plan("fixed_n", 100_000)},
+            r"'desk_tools' has \d+ items, and n is 100000; choose n up to",
+        ),
         ({"metric": "thumbs", "arm_b": "both"}, "'both' is a chain or an ensemble"),
         ({"name": "A B"}, "an experiment's name"),
         (
@@ -182,6 +174,17 @@ def test_battles_are_drawn_for_running_experiments_on_votes_only(lab):
     assert lab.running_pair() is None
 
 
+def test_an_experiment_whose_plan_is_complete_leaves_the_battles_alone(lab, parts):
+    one = lab.make(replace(VOTES, plan=Plan("fixed_n", 4)))
+    fill(parts.store, cast(one, "ab") + cast(one, "b", excluded="repeated"))
+    fill(parts.store, cast(replace(one, arm_b=replace(one.arm_b, digest="sha256:new")), "bb"))
+    fill(parts.store, cast(one, "b", is_b_first=True))
+    assert lab.running_pair().experiment == "bigger"
+    fill(parts.store, cast(one, "t"))
+    assert lab.panel("bigger").counts.n == 4
+    assert lab.running_pair() is None
+
+
 def test_a_priced_arm_costs_what_was_counted_and_a_local_one_what_is_entered(lab, parts):
     one = lab.make(replace(VOTES, arm_b="paid"))
     votes = cast(one, "ab" * 10, took=TOOK | {"cost_usd": 0.0004})
@@ -196,8 +199,7 @@ def test_a_priced_arm_costs_what_was_counted_and_a_local_one_what_is_entered(lab
     assert (paid.price_source, paid.price_as_of) == ("catalog", "2026-11-01")
     assert (paid.requests, paid.unpriced, paid.tokens_per_s) == (20, 0, 30.0)
     assert (local.p50_s, local.p95_s, local.first_token_p50_s) == (2.25, 2.25, 0.5)
-    rates = {"understudy": LocalRate(usd_per_hour=3.6), "paid": LocalRate(usd_per_hour=99)}
-    priced, same = lab.panel("bigger", rates).arms
+    priced, same = lab.panel("bigger", {"understudy": LocalRate(usd_per_hour=3.6)}).arms
     assert priced.usd_per_thousand == pytest.approx(2.0)  # 2 s of work at a dollar in 1,000 s
     assert (priced.price_source, same) == ("entered: $3.6 an hour", paid)
     lab.end("bigger")
@@ -225,53 +227,26 @@ def test_a_rate_is_whole_and_no_negative_number(rate):
         LocalRate(**rate)
 
 
-def answered(parts, visitor, model, liked, digest="sha256:1"):
-    """Store an answer in Chat with its thumb; None for no thumb."""
-    talk = parts.conversations
-    new = talk.create(visitor, model, "Good evening")
-    request = GenerationRequest(model, (Message("user", "Hello"),), GenerationParams(), visitor)
-    name, _, version = model.partition("@")
-    generation = replace(
-        generation_of(request, "Hello"),
-        model=ModelRef(name, digest),
-        adapter=ModelRef(version, "sha256:v") if version else None,
-    )
-    talk.add(visitor, new.id, Message("user", "Hello"))
-    message = talk.add(visitor, new.id, Message("assistant", "Hello"), generation)
-    if liked is not None:
-        talk.rate(visitor, message.id, liked)
-    return message.id
+def test_what_runs_elsewhere_costs_what_is_known_and_nothing_that_is_entered(lab, parts):
+    one = lab.make(replace(VOTES, arm_a="free", arm_b="paid"))
+    fill(parts.store, cast(one, "ab" * 10, took=TOOK))
+    rate = LocalRate(usd_per_hour=2.0)
+    for wrong, said in (("free", "does not run on this machine"), ("fre", "its arms are: free, p")):
+        with pytest.raises(InputError, match=said):
+            lab.panel("bigger", {wrong: rate})
+    entered = lab.panel("bigger").with_rates({"free": rate})
+    assert entered.arms[0].usd_per_thousand is None
+    assert entered.notes[-1].startswith("free does not run on this machine")
 
 
-def test_thumbs_are_paired_as_they_come_one_for_each_visitor(lab, parts):
-    answered(parts, "early", "lead", True)
-    lab.make(replace(VOTES, metric="thumbs"))
-    for n in range(12):
-        answered(parts, f"a{n}", "understudy", False)
-        answered(parts, f"b{n}", "lead", True)
-    answered(parts, "b0", "lead", False)
-    answered(parts, "b1", "understudy", True)
-    answered(parts, "b12", "lead", True)
-    answered(parts, "b13", "lead", False, digest="sha256:2")
-    answered(parts, "b14", "lead@v1", True)
-    answered(parts, "b15", "lead", None)
-    found = lab.panel("bigger")
-    assert (found.counts.n, found.counts.wins_b, found.verdict) == (12, 12, "b")
-    assert found.excluded == {"same_visitor": 2, "waiting": 1, "other_weights": 1}
-    assert found.position is None
-    assert "choose their model themselves" in found.notes[0]
-    understudy, lead = found.arms
-    assert (understudy.requests, lead.requests) == (13, 15)
-    assert lead.p50_s == pytest.approx(0.02)
-
-
-def test_a_thumb_that_is_changed_keeps_its_place(lab, parts):
-    lab.make(replace(VOTES, metric="thumbs"))
-    changed = answered(parts, "b0", "lead", True)
-    withdrawn = answered(parts, "b1", "lead", True)
-    for n, liked in enumerate((True, False)):
-        answered(parts, f"a{n}", "understudy", liked)
-    parts.conversations.rate("b0", changed, False)
-    parts.conversations.rate("b1", withdrawn, None)
-    found = lab.panel("bigger")
-    assert (found.counts.n, found.counts.wins_a, found.excluded) == (1, 1, {"waiting": 1})
+def test_a_cost_says_of_how_many_requests_it_is_and_which_prices_it_was_counted_at(lab, parts):
+    one = lab.make(replace(VOTES, arm_b="paid"))
+    fill(parts.store, cast(one, "a", took=TOOK | {"cost_usd": 0.0004}))
+    fill(parts.store, cast(one, "ab" * 10, took=TOOK))
+    paid = lab.panel("bigger").arms[1]
+    assert (paid.price_source, paid.price_as_of) == ("catalog", "2026-11-01")
+    assert paid.priced == "of 1 of 21 requests, no price is known of the others"
+    fill(parts.store, cast(one, "a", took=TOOK | {"cost_usd": 0.0003}))  # before it rose
+    paid = lab.panel("bigger").arms[1]
+    assert (paid.price_source, paid.price_as_of) == (EARLIER, None)
+    assert paid.usd_per_thousand == pytest.approx(0.35)

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from core.store import Store, open_store
+from evals.arena.results import words_of
 from evals.arena.standings import Standings
 from evals.ratings import Battle, rate
 from evals.ratings.matrix import win_matrix
@@ -79,6 +80,16 @@ def test_excluded_votes_are_counted_with_their_reason_and_rate_nobody(store: Sto
     assert (found.votes, found.excluded) == (10, {"names_itself": 90})
     assert rated(found)["x"].rating > 1_000
     assert rated(found)["x"].is_provisional
+
+
+def test_votes_on_other_weights_of_an_id_are_left_out_and_counted(store: Store):
+    old, new = ("sha256:old", "sha256:y"), ("sha256:new", "sha256:y")
+    fill(store, [Cast("x", "y", "model_b", f"p{n}", digests=old) for n in range(40)])
+    fill(store, [Cast("x", "y", "model_a", f"p{n}", digests=new) for n in range(35)])
+    found = Standings(store).of()
+    assert (found.votes, found.excluded) == (35, {"old_weights": 40})
+    assert rated(found)["x"].rating > 1_000
+    assert words_of("old_weights") == "given on other weights of the model"
 
 
 def test_the_matrix_gives_half_a_point_for_a_tie_and_none_for_both_bad():

@@ -106,6 +106,28 @@ def test_years_may_be_written_otherwise(year: str | float) -> None:
     assert scored(json.dumps(changed("tracks.1.year", year))).failure is None
 
 
+@pytest.mark.parametrize(
+    ("kind", "given", "met", "broken"),
+    [
+        ("keys", {"path": "a"}, '{"a": {"x": 1, "y": 2}}', '{"a": {"x": 1, "y": 2, "z": 3}}'),
+        ("keys", {"path": "a"}, '{"a": {"y": 1, "x": 2}}', '{"a": ["x", "y"]}'),
+        ("includes", {"path": "[]"}, '["Braised X", "y", 1]', '["x", "yolk"]'),
+        ("excludes", {"paths": ["a", "b"]}, '{"a": "xy", "b": "yx"}', '{"a": 1, "b": "a Y!"}'),
+    ],
+)
+def test_what_must_and_must_not_be_there(kind: str, given: Any, met: str, broken: str) -> None:
+    declared = [{"kind": kind, "values": ["x", "y"], "name": "wish", **given}]
+    assert scored(met, declared).failure is None
+    assert scored(broken, declared).failure == "wish"
+
+
+def test_a_year_is_included_as_a_number_or_a_text() -> None:
+    declared = [{"kind": "includes", "path": "[]", "values": [1950], "name": "wish"}]
+    for text in ("[1940, 1950]", '["1950"]', "[1950.0]"):
+        assert scored(text, declared).failure is None
+    assert scored("[1955, 19, 50]", declared).failure == "wish"
+
+
 @pytest.mark.parametrize("value", [{"a": 1, "b": 2, "c": 3}, "abc", 3, None])
 def test_only_a_list_has_a_count(value: Any) -> None:
     assert scored(json.dumps(changed("courses", value))).failure == "count:courses"
@@ -202,6 +224,9 @@ def test_paths_lead_to_every_place_or_nowhere(path: str, document: str, is_met: 
         {"kind": "unique", "paths": ["a", 5]},
         {"kind": "enum", "path": "a"},
         {"kind": "enum", "path": "a", "values": []},
+        {"kind": "keys", "path": "a", "values": "x"},
+        {"kind": "includes", "path": "a"},
+        {"kind": "excludes", "path": "a", "values": ["x"]},
         {"kind": "pattern", "path": "a"},
         {"kind": "pattern", "path": "a", "pattern": "("},
         {"kind": "pattern", "path": "a", "pattern": "a)|(b"},

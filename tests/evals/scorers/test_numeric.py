@@ -82,6 +82,19 @@ def test_each_target_is_right_as_its_own_answer(public_data: Path) -> None:
         ("2 1/2 cups", "5/2"),
         ("1e3", "1000"),
         ("1,2,3", "3"),
+        ("#### 42. He has 3 friends.", "42"),
+        ("#### 42. He has 3 friends.\nHope that 1 of them helps!", "42"),
+        ("#### 1. She has 1 of 6 left.", "1"),
+        ("#### 2. Add them up\nThe answer is 7.", "7"),
+        ("\\boxed{1{,}234}", "1234"),
+        ("\\boxed{12{,}345{,}678}", "12345678"),
+        ("\\boxed{\\frac{3}{4}}", "3/4"),
+        ("\\boxed{-\\dfrac34}", "-3/4"),
+        ("\\boxed{2\\frac{1}{2}}", "5/2"),
+        ("The answer is 20% of 50 which is 10", "10"),
+        ("The answer is 6 times 7, which makes 42 in 2 years", "42"),
+        ("The answer is 42, which is 3 more than 39", "42"),
+        ("The answer is 50% of all", "50"),
     ],
 )
 def test_numbers_that_people_would_read(text: str, number: str) -> None:
@@ -118,7 +131,24 @@ def test_a_target_without_a_number_is_refused(target: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "piece", ["1", "1,", "1,111,", "#", "#### 1 ", "answer ", "1/", "-", "$", "<<", "<<1", "A:\n"]
+    "piece",
+    [
+        "1",
+        "1,",
+        "1,111,",
+        "#",
+        "#### 1 ",
+        "answer ",
+        "1/",
+        "-",
+        "$",
+        "<<",
+        "<<1",
+        "A:\n",
+        "\\frac1",
+        "#### 1. a\n",
+        "is 1 times ",
+    ],
 )
 def test_no_answer_holds_the_reading_up(piece: str) -> None:
     began = time.process_time()

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from core.errors import InputError, ScoringError
-from core.messages import JsonObject
+from core.messages import JsonObject, Message
 from evals.sample import Answer, Sample, Score, Scorer
 from evals.scorers.style import length_band, meta_language, refusal, style
 
@@ -84,6 +84,23 @@ def test_a_topic_is_found_as_whole_words_in_any_case(text: str, is_on: bool) -> 
     score = scored(style(on_topic=True), text, details)
     assert score.values["on_topic"] == float(is_on)
     assert score.failure == (None if is_on else "off_topic")
+
+
+@pytest.mark.parametrize(
+    ("text", "is_on"),
+    [
+        ("Is the dining room open now?", False),
+        ("You ask: is the dining room open now? I will look into it.", False),
+        ("The dining room is open", False),
+        ("The dining room is open until ten.", True),
+        ("Is the dining room open now? The dining room is.", False),
+        ("Is the dining room open now? The dining room is shut.", True),
+    ],
+)
+def test_a_question_that_is_only_repeated_is_no_answer(text: str, is_on: bool) -> None:
+    question = (Message("system", "Be kind."), Message("user", "Is the dining room open now?"))
+    sample = Sample("one", question, None, "one", details={"topic": ["dining room"]})
+    assert style(on_topic=True)(sample, Answer(text)).values["on_topic"] == float(is_on)
 
 
 @pytest.mark.parametrize("topic", [None, [], "tea", ["tea", 5], ["tea", "..."], [""]])

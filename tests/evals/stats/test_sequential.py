@@ -71,6 +71,7 @@ def test_before_the_first_pair_nothing_is_known() -> None:
             "difference": {"value": 0.0, "low": None, "high": None, "n": 0},
             "verdict": "not_enough",
             "more": None,
+            "is_contradiction": False,
         }
 
 
@@ -100,6 +101,24 @@ def test_evidence_that_was_enough_once_stays_enough() -> None:
     assert late.p_value == early.p_value
     assert look_at_counts(16, 18).verdict == "not_enough"
     assert ends(late)[0] == 0.0
+
+
+def test_a_verdict_names_the_side_that_the_evidence_was_for() -> None:
+    """Though the mean has crossed 0 since: the later votes are no evidence for the other side."""
+    crossed = [1.0] * 12 + [-1.0] * 13
+    for differences, verdict in ((crossed, "b"), ([-one for one in crossed], "a")):
+        found = look(differences, delta=0.1)
+        low, high = ends(found)
+        assert (found.verdict, found.more, found.is_contradiction) == (verdict, 0, False)
+        assert (low == 0.0 < high) if verdict == "b" else (low < 0.0 == high)
+
+
+def test_enough_for_both_sides_is_a_contradiction_and_no_verdict() -> None:
+    found = look([1.0] * 12 + [-1.0] * 60, delta=0.1)
+    assert found.is_contradiction
+    assert (found.verdict, found.more) == ("not_enough", None)
+    assert (found.difference.low, found.difference.high) == (None, None)
+    assert look([-1.0] * 60, delta=0.1).verdict == "a"
 
 
 def test_a_sequence_in_one_look_is_its_counts() -> None:

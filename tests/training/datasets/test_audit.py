@@ -4,6 +4,8 @@ import json
 from dataclasses import replace
 
 import pytest
+from pyarrow import Table
+from pyarrow.parquet import write_table
 
 from core.errors import InputError
 from core.messages import Message, Tool, ToolCall
@@ -13,10 +15,12 @@ from tests.training.datasets import planted
 from training.datasets.audit import audit
 from training.datasets.audit_page import audit_page, marked
 from training.datasets.audit_report import Shown
+from training.datasets.curating import propose
 from training.datasets.example import Example
 from training.datasets.importing import import_dataset
 from training.datasets.leakage import Leakage, read_items
 from training.datasets.versions import read_examples
+from training.recipes.rows import prepare
 
 
 @pytest.fixture(scope="module")
@@ -105,6 +109,58 @@ def test_twins_are_counted_once_each(tokenizer):
     assert (found["duplicates"], found["contradictions"], found["near_duplicates"]) == (2, 1, 1)
 
 
+def thumb(answer, label, name):
+    return said("How many guests?", answer, name, kind="unpaired", label=label)
+
+
+def pair(chosen, rejected, name):
+    answers = {"chosen": (Message("assistant", chosen),)}
+    answers["rejected"] = (Message("assistant", rejected),)
+    asked = (Message("user", "How many guests?"),)
+    return Example(id=name, messages=asked, kind="preference", **answers)
+
+
+def told(system, name, answer="Nine guests."):
+    turns = (Message("user", "How many guests?"), Message("assistant", answer))
+    return Example(id=name, messages=(Message("system", system), *turns))
+
+
+@pytest.mark.parametrize(
+    ("rows", "near", "against"),
+    [
+        ([told("Be brief.", "a"), told("Be a pirate.", "b")], 0, 0),
+        ([told("Be brief.", "a"), told("be brief", "b", "nine guests")], 1, 0),
+        ([thumb("Nine.", True, "a"), thumb("Nine.", False, "b")], 0, 1),
+        ([thumb("Nine.", True, "a"), thumb("nine", True, "b")], 1, 0),
+        ([thumb("Nine.", True, "a"), thumb("Ten.", False, "b")], 0, 0),
+        ([thumb("Nine.", True, "a"), thumb("Ten.", True, "b")], 0, 0),
+        ([pair("Nine.", "Ten.", "a"), pair("Nine.", "Two.", "b")], 0, 0),
+        ([pair("Nine.", "Ten.", "a"), pair("nine", "ten", "b")], 1, 0),
+        ([pair("Nine.", "Ten.", "a"), pair("Ten.", "Nine.", "b")], 0, 1),
+    ],
+)
+def test_twins_are_what_would_teach_the_same_or_the_opposite(tokenizer, rows, near, against):
+    found = counts(tokenizer, *rows)
+    assert (found["near_duplicates"], found["contradictions"]) == (near, against)
+    assert found["duplicates"] == 0
+
+
+def test_well_formed_rows_that_teach_nothing_are_counted_and_stop_a_run(tokenizer):
+    muted = said("How many guests?", "Nine guests.", "muted", muted=(1,))
+    unanswered = Example(id="open", messages=(Message("user", "How many guests?"),))
+    rows = [said("How many guests?", "Ten guests.", "fine"), muted, unanswered]
+    report = audit(rows, tokenizer, 512)
+    assert report.counts["zero_supervision"] == 2
+    assert report.stops == ("2 of 3 rows: no supervised token within 512 tokens",)
+    assert {name for name, count in report.counts.items() if count} == {"zero_supervision"}
+    assert report.makeup.forms == {"text": 2, "none": 1}
+    decisions = propose(rows, report.findings)
+    assert [(d.id, d.action) for d in decisions] == [("muted", "drop"), ("open", "drop")]
+    assert audit_page(report, "it")
+    with pytest.raises(InputError, match=r"2 of 3 examples have no supervised token.*'muted'"):
+        prepare(rows, tokenizer, 512, "sft")
+
+
 def test_another_number_or_name_makes_another_row(tokenizer):
     asked = "Please seat our dear guest {} at table {} beside the tall window this evening."
     rows = [
@@ -180,6 +236,20 @@ def test_a_long_conversation_is_no_leak_for_a_short_last_turn():
         messages=(*(Message(r, t) for r, t in turns), Message("assistant", "With pleasure.")),
     )
     assert leakage.of(whole).kind == "exact"
+
+
+def test_rows_of_any_format_are_items_to_check_against(tmp_path):
+    csv, parquet, lines = (tmp_path / f"held.{end}" for end in ("csv", "parquet", "jsonl"))
+    csv.write_text("prompt,completion\nWho is first?,Ada\n")
+    messages = [{"role": "user", "content": "Who is next?"}, {"role": "assistant", "content": "B"}]
+    write_table(Table.from_pylist([{"messages": messages}]), parquet)
+    alpaca = {"instruction": "Who is last?", "input": "", "output": "Zoe"}
+    lines.write_text(json.dumps(alpaca) + "\n" + '{"id": "t", "input": "Why?", "target": "."}\n')
+    leakage = Leakage(item for path in (csv, parquet, lines) for item in read_items(path))
+    assert leakage.items == 4
+    found = [leakage.of(said(a, "x")).item for a in ("who is first", "Who is next?", "Why?")]
+    assert found == ["held.csv, line 2", "held.parquet, row 1", "t"]
+    assert leakage.of(said("Who is last?", "x")).kind == "exact"
 
 
 def test_what_is_no_item_of_an_evaluation_is_refused(tmp_path):

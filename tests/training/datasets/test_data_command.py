@@ -1,5 +1,6 @@
 """The way from a file to a split version, as the command line goes it."""
 
+import argparse
 import json
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from training.data_command import (
     data_preview,
     data_split,
 )
+from training.data_line import add_data_arguments, data_line
 
 SMALL = 40
 FIXED = (
@@ -80,6 +82,27 @@ def test_a_file_is_audited_without_becoming_a_version(settings, small):
     assert (audited["rows"], audited["refused"], audited["leaked"]) == (SMALL, 1, 0)
     assert list(audited["reasons"].values()) == [1]
     assert data_list(settings) == {"datasets": []}
+
+
+def test_an_audit_tells_why_rows_of_its_version_were_refused(settings, small):
+    with small.open("a") as handle:
+        handle.write('{"messages": [{"role": "user", "content": "x"}], "id": "open"}\nnot json\n')
+    data_import(settings, small, "desk")
+    audited = data_audit(settings, "desk", "understudy", planted.MAX_LENGTH)
+    assert (audited["rows"], audited["refused"]) == (SMALL + 1, 1)
+    assert list(audited["reasons"].values()) == [1]
+    assert [f["defect"] for f in audited["findings"] if f["id"] == "open"] == ["zero_supervision"]
+
+
+def test_a_format_that_must_not_be_learnt_is_refused_with_the_reason(settings, small):
+    with pytest.raises(InputError, match="bfcl is an evaluation.*evals import bfcl"):
+        data_line(parsed("import", str(small), "--name", "x", "--format", "bfcl"), settings)
+
+
+def parsed(*words):
+    parser = argparse.ArgumentParser()
+    add_data_arguments(parser)
+    return parser.parse_args(words)
 
 
 def test_an_audit_of_other_rows_can_not_curate(settings, small):

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import tracemalloc
 from pathlib import Path
 
 import pyarrow as pa
@@ -106,10 +107,51 @@ def test_one_kind_of_example_a_dataset(tmp_path):
 
 
 def test_an_id_that_comes_twice_gets_its_row_number(tmp_path):
-    path = write(tmp_path, {**GOOD, "id": "a"}, {**GOOD, "id": "a"}, {**GOOD, "id": "a#2"})
+    names = ("a", "a", "a#2", "a#5", "a")
+    path = write(tmp_path, *({**GOOD, "id": name} for name in names))
     report = import_dataset(tmp_path, path, "sums")
-    assert [e.id for e in read_examples(report.version.path)] == ["a", "a#2", "a#2#3"]
-    assert report.counts["renamed"] == 2
+    ids = [e.id for e in read_examples(report.version.path)]
+    assert ids == ["a", "a#2", "a#2#3", "a#5", "a#5-2"]
+    assert report.counts["renamed"] == 3
+
+
+def test_a_quote_that_is_never_closed_costs_its_own_line(tmp_path):
+    path = tmp_path / "given.csv"
+    lines = ["prompt,completion", *(f"{n} + 1?,{n + 1}" for n in range(500))]
+    lines[51], lines[302] = 'broken,"and never closed', '"two\nlines","are ""one"" row"'
+    path.write_text("\n".join(lines), encoding="utf-8")
+    report = import_dataset(tmp_path, path, "cells")
+    assert (report.version.rows, report.refused) == (499, 1)
+    assert report.examples[0].place == "line 52"
+    rows = list(read_examples(report.version.path))
+    assert rows[300].messages[0].text == "two\nlines"
+    assert rows[301].source == "given.csv, line 305"
+
+
+def test_a_csv_row_that_is_too_long_is_refused_without_being_held(tmp_path):
+    path = tmp_path / "given.csv"
+    with path.open("w", encoding="utf-8") as handle:
+        handle.write("prompt,completion\n1,2\n")
+        handle.writelines("x," * 500_000 for _ in range(30))
+        handle.write("\n3,4\n")
+    tracemalloc.start()
+    report = import_dataset(tmp_path, path, "cells")
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert (report.version.rows, report.refused) == (2, 1)
+    assert "the row has more than 1,000,000 characters" in report.examples[0].reason
+    assert peak < 20_000_000
+
+
+def test_half_a_surrogate_pair_in_a_list_is_refused_alone(tmp_path):
+    path = tmp_path / "given.json"
+    half = json.dumps({"id": "\ud83d", **GOOD})
+    path.write_text(f"[{half}, {json.dumps({**GOOD, 'prompt': chr(0x1F600)})}]")
+    assert [row["reason"] for row in preview(path)] == [
+        "an escape stands for half of a surrogate pair",
+        None,
+    ]
+    assert import_dataset(tmp_path, path, "sums").refused == 1
 
 
 def test_cells_with_html_and_formulas_stay_text(tmp_path):
