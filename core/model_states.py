@@ -97,9 +97,7 @@ def price_text(target: Target) -> str:
 
 def engine_text(traffic: Traffic, target: Target) -> str:
     """Return what runs a local model, or would if it were loaded now, and why; empty for others."""
-    if target.model.provider != "local":
-        return ""
-    provider = traffic.provider(target)
+    provider = traffic.providers.get(target.model.provider)
     return provider.engine_text(target) if isinstance(provider, LocalProvider) else ""
 
 

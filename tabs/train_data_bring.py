@@ -28,15 +28,9 @@ PREVIEWED = 5
 FILE = "A file"
 
 
-def judged(store: Store, kind: Kind) -> StoreVotes:
-    """Return the votes of judges, which are never mixed with those of people."""
-    return StoreVotes(store, kind, "judges")
-
-
 SOURCES: Mapping[str, Callable[[Store, Kind], Source]] = {
     "Likes and corrections": StoreFeedback,
     "Votes of people": StoreVotes,
-    "Votes of judges": judged,
 }
 """What this app has seen itself; each makes examples of the three kinds, or says why it can't."""
 KINDS: Mapping[str, Kind] = {

@@ -21,7 +21,7 @@ class TextStream:
     """Decodes one answer; special tokens are left out."""
 
     def __init__(self, tokenizer: "PreTrainedTokenizerFast") -> None:
-        self._tokenizer = tokenizer
+        self._backend = tokenizer.backend_tokenizer
         self._silent = {
             token for token, added in tokenizer.added_tokens_decoder.items() if added.special
         }
@@ -39,7 +39,7 @@ class TextStream:
         for token in tokens:
             self._tokens.append(token)
             if token not in self._silent:
-                name = self._tokenizer.convert_ids_to_tokens(token)
+                name = self._backend.id_to_token(token)
                 if name is not None and not BYTE.fullmatch(name):
                     self._end = len(self._tokens)
         if self._end == self._settled:
@@ -68,8 +68,5 @@ class TextStream:
         self._settled = self._end
 
     def _decoded(self, first: int, end: int) -> str:
-        tokens = self._tokens[first:end]
-        text: str = self._tokenizer.decode(
-            tokens, skip_special_tokens=True, clean_up_tokenization_spaces=False
-        )
+        text: str = self._backend.decode(self._tokens[first:end], skip_special_tokens=True)
         return text

@@ -79,6 +79,70 @@ def test_what_can_not_fit_is_given_back_and_costs_nobody_else():
     assert pool.sizes() == {"idle": 10}
 
 
+def test_what_is_larger_than_the_bound_is_never_read():
+    pool, loads = ModelPool[Weights](20), []
+    with pool.use("idle", Weights):
+        pass
+    with pytest.raises(UnavailableError, match="'big' does not fit with .* more.*raise loaded_gb"):
+        pool.use("big", lambda: loads.append(1) or Weights(30), 30).__enter__()
+    assert loads == []
+    assert pool.sizes() == {"idle": 10}
+    with pool.use("idle", Weights):
+        pass
+
+
+def test_room_is_made_before_a_load_begins():
+    pool, old = ModelPool[Weights](20), Weights()
+    with pool.use("old", lambda: old):
+        pass
+
+    def load() -> Weights:
+        assert old.closed == [1]
+        return Weights(15)
+
+    with pool.use("new", load, 15):
+        assert pool.sizes() == {"new": 15}
+
+
+def test_two_loads_at_once_count_each_other():
+    pool, begun, refused = ModelPool[Weights](25), threading.Event(), threading.Event()
+
+    def load() -> Weights:
+        begun.set()
+        assert refused.wait(20)
+        return Weights(15)
+
+    def work() -> None:
+        with pool.use("first", load, 15):
+            pass
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    assert begun.wait(20)
+    with pytest.raises(UnavailableError, match="'second' does not fit"):
+        pool.use("second", Weights, 15).__enter__()
+    with pool.use("small", Weights, 10):
+        pass
+    refused.set()
+    thread.join(20)
+    with pool.use("second", lambda: Weights(15), 15):
+        assert pool.sizes() == {"small": 10, "second": 15}
+
+
+def test_what_a_model_in_use_grows_by_is_made_room_for():
+    pool, used = ModelPool[Weights](30), Weights()
+    with pool.use("idle", Weights), pool.use("used", lambda: used):
+        pass
+    with pool.use("used", Weights):
+        with pool.growing("used", 15):
+            used.size_bytes += 15
+            assert pool.sizes() == {"used": 25}
+        with pytest.raises(UnavailableError, match="'used' does not fit"), pool.growing("used", 6):
+            pass
+        with pool.growing("used", 5):
+            pass
+
+
 def test_eight_threads_load_a_model_once():
     pool, loads, together = ModelPool[Weights](100), [], threading.Barrier(8)
     seen = set()

@@ -15,7 +15,11 @@ TIE = 1e-3
 
 
 def job_of(
-    prompt: Sequence[int], new_tokens: int = 20, adapter: str | None = None, **params: Any
+    prompt: Sequence[int],
+    new_tokens: int = 20,
+    adapter: str | None = None,
+    cancelled: threading.Event | None = None,
+    **params: Any,
 ) -> Job:
     """Return a job with these tokens as its prompt."""
     return Job(
@@ -23,7 +27,7 @@ def job_of(
         params=GenerationParams(**params),
         adapter=adapter,
         new_tokens=new_tokens,
-        cancelled=threading.Event(),
+        cancelled=cancelled or threading.Event(),
     )
 
 

@@ -10,6 +10,8 @@ from core.providers.weights import load_folder
 from tests import tiny_models
 from tests.core.engines.references import Ties, job_of, model_of, run, tokens_of
 
+ROPE = {"rope_theta": 100.0, "factor": 4.0}
+GPT_NEO_LACKS = ("num_hidden_layers", "num_attention_heads")
 PROMPTS = ([20, 21, 22, 23, 24, 25, 26, 27, 28, 29], [40], [51, 52, 53, 54])
 
 
@@ -28,13 +30,31 @@ def save(folder: Path, kind: str) -> Path:
         "mistral": {"num_key_value_heads": 2, "intermediate_size": 64, "sliding_window": 4},
         "bloom": {},
         "mamba": {},
+        "gpt_neo": {"attention_types": [[["global", "local"], 1]], "window_size": 12},
+        "dynamic": {
+            "max_position_embeddings": 12,
+            "rope_parameters": {**ROPE, "rope_type": "dynamic"},
+        },
+        "longrope": {
+            "max_position_embeddings": 64,
+            "rope_parameters": {
+                **ROPE,
+                "rope_type": "longrope",
+                "short_factor": [1.0] * 4,
+                "long_factor": [3.0] * 4,
+                "original_max_position_embeddings": 12,
+            },
+        },
     }
     values = {**common, **heads, **own[kind]}
+    if kind == "gpt_neo":
+        values = {**values, "num_layers": 2, "num_heads": 4, "max_position_embeddings": 64}
+        values = {name: value for name, value in values.items() if name not in GPT_NEO_LACKS}
     if kind == "mamba":
         values.pop("num_attention_heads")
     if kind == "bloom":
         values = {**values, "n_head": 4}
-    config = AutoConfig.for_model(kind, **values)
+    config = AutoConfig.for_model("llama" if kind in ("dynamic", "longrope") else kind, **values)
     with torch.random.fork_rng(devices=[]), torch.no_grad():
         torch.manual_seed(3)
         model = AutoModelForCausalLM.from_config(config)
@@ -54,6 +74,9 @@ def save(folder: Path, kind: str) -> Path:
         ("mistral", False),
         ("bloom", False),
         ("mamba", False),
+        ("gpt_neo", False),
+        ("dynamic", False),
+        ("longrope", False),
     ],
 )
 def test_every_kind_says_what_generate_says(kind: str, is_batched: bool, tmp_path: Path) -> None:
@@ -80,6 +103,35 @@ def test_a_model_whose_rows_run_alone_can_be_cancelled_and_closed(tmp_path: Path
     with pytest.raises(IndexError):
         engine.submit(job_of([10**6], 5)).result(60)
     assert len(run(engine, [job_of([20], 3)])[0]) == 3
+    engine.close()
+
+
+def test_dynamic_angles_do_not_remember_the_last_long_answer(tmp_path: Path) -> None:
+    engine = load_engine("dynamic", save(tmp_path, "dynamic"), "fp32")
+    long, short, ties = job_of([20] * 60, 3), job_of([21] * 20, 15), Ties()
+    run(engine, [long])
+    ties.check(model_of(tmp_path), short, run(engine, [short])[0])
+    engine.close()
+
+
+def test_who_is_cancelled_while_waiting_leaves_at_once_where_rows_run_alone(
+    tmp_path: Path,
+) -> None:
+    engine = load_engine("mistral", save(tmp_path, "mistral"), "fp32")
+    assert engine.is_serial
+    running, waiting = job_of([20], 100_000), [job_of([21], 5) for _ in range(20)]
+    futures = [engine.submit(job) for job in (running, *waiting)]
+    grouped = engine.submit_together([job_of([22], 5, cancelled=waiting[1].cancelled)])
+    running.tokens.get(timeout=60)
+    for job in waiting[1:]:
+        job.cancelled.set()
+    for future in (*futures[2:], *grouped):
+        future.result(60)
+    assert not futures[0].done()
+    assert not futures[1].done()
+    running.ended.set()
+    futures[1].result(60)
+    assert len(tokens_of(waiting[0])) == 5
     engine.close()
 
 
