@@ -170,7 +170,7 @@ def test_csv(owned: Server, visit: Visit, tmp_path: Path) -> None:
         page.get_by_role("button", name="Download CSV").click()
     download.value.save_as(tmp_path / "board.csv")
     lines = (tmp_path / "board.csv").read_text(encoding="utf-8-sig").splitlines()
-    assert lines[0].startswith("task,model,")
+    assert lines[0].startswith('"task","model",')
     assert len(lines) == 9
 
 

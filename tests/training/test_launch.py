@@ -171,10 +171,9 @@ def test_several_processes_train_together_in_a_world_of_the_size_asked_for(
     local = LocalExecutor(folder.parent, RANKS)
     order = Order(folder=folder, processes=2)
     local.submit(order)
-    until(lambda: len(list(folder.glob("rank-*"))) == 2, 120)
+    until(lambda: [path.read_text() for path in folder.glob("rank-*")] == ["2", "2"], 120)
     assert local.status(order).presence != "absent"
     assert local.list() == ("one",)
-    assert sorted(path.read_text() for path in folder.glob("rank-*")) == ["2", "2"]
     local.stop(order)
     until(lambda: local.status(order).presence == "absent", 60)
     assert sorted(path.name for path in folder.glob("saved-*")) == ["saved-0", "saved-1"]
