@@ -10,6 +10,7 @@ from core.chats import Frame, Person
 from core.errors import AppError
 from core.messages import new_id
 from tabs.chat_page import (
+    STOPPABLE,
     UNANSWERED,
     ChatParts,
     ChatScreen,
@@ -101,7 +102,10 @@ class ChatCallbacks:
                             page[w.prompt] = {**page[w.prompt], "value": ""}
                         yield page
                     elif not frame.is_done:
-                        yield {w.chatbot: gr.update(value=above + making)}
+                        # Once is not enough: Gradio 6.31 loses it now and then when it comes right
+                        # after the last update of the answer before.
+                        prompt = gr.update(**STOPPABLE)
+                        yield {w.chatbot: gr.update(value=above + making), w.prompt: prompt}
             except AppError as error:
                 # Before the first frame nothing was stored, and what was typed is still there.
                 if above is not None:

@@ -1,5 +1,6 @@
 """The Chat tab's state, its widgets, and what they show of a conversation."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,6 +26,8 @@ UNANSWERED = "No answer: {}. Your message is kept: Retry asks again, Undo takes 
 NO_COOKIE = "This browser refuses our cookie: conversations last until you close the page."
 NOT_KEPT = "Storage is not persistent here: a restart of this Space erases all conversations."
 EXPORT = "conversations/export"
+STOPPABLE: Mapping[str, Any] = {"submit_btn": False, "stop_btn": "Stop"}
+"""The prompt while an answer is being written."""
 Update = dict[Component | BlockContext, Any]
 
 
@@ -141,7 +144,7 @@ class ChatScreen:
         above = list(lay_out(conversation).entries) if conversation else []
         update = self._around(person, state) | {
             w.chatbot: gr.update(value=above + making),
-            w.prompt: gr.update(submit_btn=False, stop_btn="Stop"),
+            w.prompt: gr.update(**STOPPABLE),
             w.notice: gr.update(visible=False),
             w.delete: gr.update(visible=False),
             w.edit: gr.update(visible=False),

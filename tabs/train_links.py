@@ -23,8 +23,9 @@ const follow = () => {
   history.replaceState(history.state, '', shown.dataset.place + kept);
 };
 const folds = new Map();
-element.addEventListener('toggle', (event) => {
-  folds.set([...element.querySelectorAll('details')].indexOf(event.target), event.target.open);
+element.addEventListener('click', (event) => {
+  const fold = event.target.closest('summary')?.parentElement;
+  if (fold) folds.set([...element.querySelectorAll('details')].indexOf(fold), !fold.open);
 }, true);
 let held = null;
 const hold = (event) => {
