@@ -10,6 +10,7 @@ import argparse
 import json
 import os
 import sys
+from concurrent.futures import wait
 from contextlib import closing
 from importlib.metadata import version
 from pathlib import Path
@@ -82,7 +83,7 @@ def figures_of(
     reading, making, whole = TimedBatch.reading, TimedBatch.making, Spans()
     reading.seconds.clear()
     making.seconds.clear()
-    whole.time(lambda: [future.result() for future in map(engine.submit, jobs)])
+    whole.time(lambda: wait([engine.submit(job) for job in jobs]))
     title = f"{threads} thread{'s' if threads > 1 else ''}"
     return [
         Figure(f"{title}: all of it", sum(whole.seconds), "s"),
