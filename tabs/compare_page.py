@@ -15,6 +15,7 @@ from core.messages import Message
 from core.tool_json import tools_from_json
 from evals.arena.items import Item
 from evals.arena.sides import MOST_SIDES, SideFrame
+from tabs.chat_page import STOPPABLE
 from tabs.chat_parameters import ParameterWidgets
 from tabs.chat_view import Entry, answer_entries, in_the_making, status_line
 from tabs.compare_talk import FEWEST_SIDES, Asked, SideOptions, Talk, Turn
@@ -135,7 +136,7 @@ class CompareScreen:
             w.state: talk,
             w.notice: gr.update(visible=False),
             w.count: gr.update(interactive=False),
-            w.prompt: gr.update(value="", submit_btn=False, stop_btn="Stop"),
+            w.prompt: gr.update(value="", **STOPPABLE),
             w.retry: gr.update(visible=False),
             w.result: "",
         }
