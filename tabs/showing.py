@@ -1,9 +1,9 @@
 """Show and hide parts of a page by a class, where `visible` is not to be relied on.
 
 With Gradio 6.31 a component that starts with `visible=False` is not in the page, and is brought in
-by its first `visible=True`. When the next update of a stream comes while that happens, about one
-page in ten never shows it (measured with a browser slowed down four times). What is in the page
-from the start and only changes its class is always shown.
+by its first `visible=True`. When the next update of a stream comes while that happens, it may
+never be shown, more often the slower the browser. What is in the page from the start and only
+changes its class does not go that way.
 """
 
 from typing import Any

@@ -22,7 +22,7 @@ BROKEN = (httpx.HTTPError, LookupError)
 """What a call meets whose server is killed: no answer, or half of one."""
 LOG = logging.getLogger(__name__)
 SECOND_S = 1.0
-RUN_S, KILLS = 60, 2
+RUN_S, KILLS = 60, 3
 
 
 @dataclass
