@@ -16,12 +16,13 @@ from tabs.compare import build_compare_tab
 from tabs.leaderboard import build_leaderboard_tab
 from tabs.look import LOOK, build_header
 from tabs.pages import Pages, make_pages
+from tabs.streams import Page
 from tabs.train import build_train_tab
 
 
 def build_app(pages: Pages) -> gr.Blocks:
     """Return the pages; no network, disk or model is touched."""
-    app = gr.Blocks(title="Understudy", analytics_enabled=False, fill_width=True)
+    app = Page(title="Understudy", analytics_enabled=False, fill_width=True)
     with app:
         build_header(pages.access)
         with gr.Tabs() as tabs:

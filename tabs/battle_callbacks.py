@@ -26,7 +26,6 @@ from tabs.battle_view import (
 )
 from tabs.bridge import caller_of
 from tabs.leaderboard_view import text_of
-from tabs.showing import hidden, shown
 
 TITLES = {"a": "What should A have answered?", "b": "What should B have answered?"}
 SAVED = "Your correction is stored."
@@ -108,7 +107,7 @@ class BattleCallbacks:
             w, answer = self._widgets, self._side(state, side, request).answer
             return {
                 w.state: replace(state, editing=side),
-                w.editor: shown(),
+                w.editor: gr.update(visible=True),
                 w.editor_title: TITLES[side],
                 w.better: answer,
             }
@@ -124,14 +123,14 @@ class BattleCallbacks:
         w = self._widgets
         return {
             w.state: replace(state, editing=None),
-            w.editor: hidden(),
+            w.editor: gr.update(visible=False),
             w.status: SAVED,
         }
 
     def on_close(self, state: BattleState) -> Update:
         """Close the editor; nothing is stored."""
         closed = replace(state, editing=None)
-        return {self._widgets.state: closed, self._widgets.editor: hidden()}
+        return {self._widgets.state: closed, self._widgets.editor: gr.update(visible=False)}
 
     def _streamed(self, visitor: str, ticket: Ticket) -> Iterator[Update]:
         """Yield the answers frame by frame, then the open vote, or that there is none."""

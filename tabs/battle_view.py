@@ -15,7 +15,6 @@ from evals.arena.votes import EXCLUDED
 from tabs.battle_parts import BattleParts
 from tabs.battle_result import Marks
 from tabs.escape import as_text
-from tabs.showing import hidden, shown
 
 Update = dict[Component | BlockContext, Any]
 SAID: Mapping[Outcome, str] = {
@@ -105,8 +104,8 @@ class BattleScreen:
         return {
             **self._voting(is_open=False),
             **self._hidden(),
-            w.begin: shown(value="Start a battle"),
-            w.stop: hidden(),
+            w.begin: gr.update(visible=True, value="Start a battle"),
+            w.stop: gr.update(visible=False),
             w.status: status,
         }
 
@@ -117,15 +116,15 @@ class BattleScreen:
             **self._voting(is_open=False),
             **self._hidden(),
             w.state: state,
-            w.begin: hidden(),
-            w.stop: shown(),
-            w.asked: shown(value=as_text(prompt)),
-            w.sides: shown(),
-            w.reasons: shown(value=[]),
-            w.votes: shown(),
+            w.begin: gr.update(visible=False),
+            w.stop: gr.update(visible=True),
+            w.asked: gr.update(visible=True, value=as_text(prompt)),
+            w.sides: gr.update(visible=True),
+            w.reasons: gr.update(visible=True, value=[]),
+            w.votes: gr.update(visible=True),
             w.answer_a: "",
             w.answer_b: "",
-            w.status: shown(value=AT_WORK),
+            w.status: AT_WORK,
         }
 
     def answers(self, a: str, b: str) -> Update:
@@ -139,8 +138,8 @@ class BattleScreen:
             w.answer_a: as_text(a) if a.strip() else EMPTY,
             w.answer_b: as_text(b) if b.strip() else EMPTY,
             **self._voting(is_open=True),
-            w.begin: shown(value="Skip, start another"),
-            w.stop: hidden(),
+            w.begin: gr.update(visible=True, value="Skip, start another"),
+            w.stop: gr.update(visible=False),
             w.status: VOTE,
         }
 
@@ -153,18 +152,18 @@ class BattleScreen:
         return {
             **self._voting(is_open=False),
             w.state: state,
-            w.begin: shown(value="Next battle"),
-            w.stop: hidden(),
-            w.votes: hidden(),
-            w.reasons: hidden(),
+            w.begin: gr.update(visible=True, value="Next battle"),
+            w.stop: gr.update(visible=False),
+            w.votes: gr.update(visible=False),
+            w.reasons: gr.update(visible=False),
             w.answer_a: as_text(reveal.a.answer) if reveal.a.answer.strip() else EMPTY,
             w.answer_b: as_text(reveal.b.answer) if reveal.b.answer.strip() else EMPTY,
-            w.reveal_a: shown(value=pages.side(reveal.a)),
-            w.reveal_b: shown(value=pages.side(reveal.b)),
-            w.result: shown(value=pages.differences(reveal)),
-            w.edit_a: shown(),
-            w.edit_b: shown(),
-            w.editor: hidden(),
+            w.reveal_a: gr.update(visible=True, value=pages.side(reveal.a)),
+            w.reveal_b: gr.update(visible=True, value=pages.side(reveal.b)),
+            w.result: gr.update(visible=True, value=pages.differences(reveal)),
+            w.edit_a: gr.update(visible=True),
+            w.edit_b: gr.update(visible=True),
+            w.editor: gr.update(visible=False),
             w.status: said,
             w.tally: tally(self._parts.arena.counts()),
         }
@@ -187,12 +186,12 @@ class BattleScreen:
         """Return what only the reveal shows, emptied."""
         w = self._widgets
         return {
-            w.reveal_a: hidden(value=""),
-            w.reveal_b: hidden(value=""),
-            w.result: hidden(value=""),
-            w.edit_a: hidden(),
-            w.edit_b: hidden(),
-            w.editor: hidden(),
+            w.reveal_a: gr.update(visible=False, value=""),
+            w.reveal_b: gr.update(visible=False, value=""),
+            w.result: gr.update(visible=False, value=""),
+            w.edit_a: gr.update(visible=False),
+            w.edit_b: gr.update(visible=False),
+            w.editor: gr.update(visible=False),
             w.better: "",
             w.editor_title: "",
         }

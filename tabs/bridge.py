@@ -2,7 +2,7 @@
 
 import functools
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, ParamSpec, TypeVar, cast
 
 import gradio as gr
@@ -14,6 +14,16 @@ from core.messages import new_id
 
 P = ParamSpec("P")
 R = TypeVar("R")
+QUIET: Mapping[str, Any] = {
+    "concurrency_limit": None,
+    "show_progress": "hidden",
+    "show_progress_on": [],
+}
+"""How events are wired that only look, or that say themselves how far they are.
+
+An empty `show_progress_on` matters: with each piece of a stream Gradio 6.31 tells the progress to
+all components that it was ever told for, 300 of ours, and looks for each in the whole page.
+"""
 
 
 def handler(fn: Callable[P, R]) -> Callable[P, R]:

@@ -6,7 +6,7 @@ from typing import Any
 
 import gradio as gr
 
-from tabs.bridge import handler
+from tabs.bridge import QUIET, handler
 from tabs.chat_callbacks import ChatCallbacks
 from tabs.chat_feedback import ChatFeedback
 from tabs.chat_options import build_options
@@ -43,7 +43,9 @@ def build_chat_tab(parts: ChatParts) -> None:
             )
             none_yet = gr.Markdown("Your conversations will be listed here.", elem_id="none-yet")
             with gr.Row(elem_id="list-actions"):
-                export = gr.Button("Export all", link=EXPORT, size="sm", elem_id="export")
+                export = gr.Button(
+                    "Export all", link=EXPORT, size="sm", elem_id="export", visible=False
+                )
                 delete = gr.Button("Delete", size="sm", elem_id="delete", visible=False)
             with gr.Row(visible=False, elem_id="sure") as sure:
                 yes = gr.Button("Delete for good", variant="stop", size="sm", elem_id="delete-yes")
@@ -118,38 +120,36 @@ def _prompt() -> gr.Textbox:
 def _wire_chat(callbacks: ChatCallbacks, w: ChatWidgets, buttons: Buttons) -> None:
     """Connect the events of a conversation; leaving it ends the answer that is being written."""
     asked, screen = {w.state, w.prompt, *w.options.all()}, w.changed()
-    quiet: dict[str, Any] = {"concurrency_limit": None, "show_progress": "hidden"}
     send = handler(callbacks.on_send)
-    sent = w.prompt.submit(send, asked, screen, **quiet, api_name="chat")
-    taken = w.chatbot.example_select(take_example, None, w.prompt, **quiet, api_name="example")
-    picked = taken.then(send, asked, screen, **quiet, api_name="chat_example")
+    sent = w.prompt.submit(send, asked, screen, **QUIET, api_name="chat")
+    taken = w.chatbot.example_select(take_example, None, w.prompt, **QUIET, api_name="example")
+    picked = taken.then(send, asked, screen, **QUIET, api_name="chat_example")
     retry = handler(callbacks.on_retry)
-    retried = w.chatbot.retry(retry, asked, screen, **quiet, api_name="retry")
-    w.prompt.stop(handler(callbacks.on_stop), w.state, None, **quiet, api_name="stop")
-    w.chatbot.undo(handler(callbacks.on_undo), w.state, screen, **quiet, api_name="undo")
+    retried = w.chatbot.retry(retry, asked, screen, **QUIET, api_name="retry")
+    w.prompt.stop(handler(callbacks.on_stop), w.state, None, **QUIET, api_name="stop")
+    w.chatbot.undo(handler(callbacks.on_undo), w.state, screen, **QUIET, api_name="undo")
 
-    leaving: dict[str, Any] = {**quiet, "cancels": [sent, picked, retried]}
+    leaving: dict[str, Any] = {**QUIET, "cancels": [sent, picked, retried]}
     opening = [w.state, w.conversations]
     w.conversations.input(handler(callbacks.on_open), opening, screen, **leaving, api_name="open")
     buttons.new.click(handler(callbacks.on_new), w.state, screen, **leaving, api_name="new")
     delete = handler(callbacks.on_delete)
     buttons.yes.click(delete, w.state, screen, **leaving, api_name="delete")
     show, hide = returning(gr.update(visible=True)), returning(gr.update(visible=False))
-    w.delete.click(show, None, w.sure, **quiet, api_name="ask_delete")
-    buttons.no.click(hide, None, w.sure, **quiet, api_name="keep")
-    gr.on(None, handler(callbacks.on_load), None, screen, **quiet, api_name="load")
+    w.delete.click(show, None, w.sure, **QUIET, api_name="ask_delete")
+    buttons.no.click(hide, None, w.sure, **QUIET, api_name="keep")
+    gr.on(None, handler(callbacks.on_load), None, screen, **QUIET, api_name="load")
 
 
 def _wire_feedback(
     feedback: ChatFeedback, w: ChatWidgets, save: gr.Button, close: gr.Button
 ) -> None:
     """Connect the thumbs and the panel that they open."""
-    quiet: dict[str, Any] = {"concurrency_limit": None, "show_progress": "hidden"}
     screen, judged, verdict = w.changed(), w.judged(), [w.state, w.reason, w.better]
-    w.chatbot.like(handler(feedback.on_like), w.state, judged, **quiet, api_name="like")
-    w.edit.click(handler(feedback.on_edit), w.state, judged, **quiet, api_name="edit")
-    save.click(handler(feedback.on_save), verdict, screen, **quiet, api_name="judge")
-    close.click(handler(feedback.on_close), w.state, screen, **quiet, api_name="close")
+    w.chatbot.like(handler(feedback.on_like), w.state, judged, **QUIET, api_name="like")
+    w.edit.click(handler(feedback.on_edit), w.state, judged, **QUIET, api_name="edit")
+    save.click(handler(feedback.on_save), verdict, screen, **QUIET, api_name="judge")
+    close.click(handler(feedback.on_close), w.state, screen, **QUIET, api_name="close")
 
 
 def take_example(data: gr.SelectData) -> str:

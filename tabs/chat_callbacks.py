@@ -10,7 +10,6 @@ from core.chats import Frame, Person
 from core.errors import AppError
 from core.messages import new_id
 from tabs.chat_page import (
-    STOPPABLE,
     UNANSWERED,
     ChatParts,
     ChatScreen,
@@ -33,7 +32,7 @@ class ChatCallbacks:
     def on_load(self, request: gr.Request) -> Update:
         """Open the page with the visitor's list; no conversation is open yet."""
         fresh = ChatState(guest=new_id())
-        return self._screen.show(self._screen.person(fresh, request), fresh)
+        return self._screen.show_first(self._screen.person(fresh, request), fresh)
 
     def on_send(self, values: Update, request: gr.Request) -> Iterator[Update]:
         """Ask the model and show its answer as it comes."""
@@ -102,13 +101,10 @@ class ChatCallbacks:
                             page[w.prompt] = {**page[w.prompt], "value": ""}
                         yield page
                     elif not frame.is_done:
-                        # Once is not enough: Gradio 6.31 loses it now and then when it comes right
-                        # after the last update of the answer before.
-                        prompt = gr.update(**STOPPABLE)
-                        yield {w.chatbot: gr.update(value=above + making), w.prompt: prompt}
+                        yield {w.chatbot: gr.update(value=above + making)}
             except AppError as error:
                 # Before the first frame nothing was stored, and what was typed is still there.
                 if above is not None:
-                    yield screen.show(person, state, UNANSWERED.format(error))
+                    yield screen.show_ended(person, state, UNANSWERED.format(error))
                 raise
-        yield screen.show(person, state)
+        yield screen.show_ended(person, state)

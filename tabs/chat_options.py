@@ -14,7 +14,7 @@ from core.gateway.buckets import spoken
 from core.gateway.traffic import Traffic
 from core.model_states import ModelState, model_state, model_states
 from core.tool_json import tools_from_json
-from tabs.bridge import handler
+from tabs.bridge import QUIET, handler
 from tabs.chat_parameters import ParameterWidgets, build_parameters
 from tabs.escape import as_text
 
@@ -151,11 +151,10 @@ def _wire_model(traffic: Traffic, w: OptionWidgets, line: gr.Markdown) -> None:
         described = on_model(name)
         return (gr.update(choices=model_choices(traffic), value=name), *described)
 
-    quiet: dict[str, Any] = {"show_progress": "hidden"}
     described = [line, w.system, w.tools]
-    w.model.input(handler(on_model), w.model, described, **quiet, api_name="describe_model")
-    gr.on(None, handler(on_load), None, [w.model, *described], **quiet, api_name="chat_with")
+    w.model.input(handler(on_model), w.model, described, **QUIET, api_name="describe_model")
+    gr.on(None, handler(on_load), None, [w.model, *described], **QUIET, api_name="chat_with")
     shown = gr.State(None)
     gr.Timer(REFRESH_S).tick(
-        handler(on_tick), [w.model, shown], [line, w.model, shown], **quiet, api_name="model_states"
+        handler(on_tick), [w.model, shown], [line, w.model, shown], **QUIET, api_name="model_states"
     )

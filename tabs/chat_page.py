@@ -136,6 +136,19 @@ class ChatScreen:
             w.edit: gr.update(visible=bool(verdicts)),
         }
 
+    def show_first(self, person: Person, state: ChatState) -> Update:
+        """Return what a visitor who has just come sees that a new one does not.
+
+        No more than that: it may reach a slow browser after the visitor's first question.
+        """
+        w, titles = self._widgets, self._titles(person)
+        update: Update = {w.state: state}
+        if titles:
+            update |= self._listed(titles) | {w.export: gr.update(visible=True)}
+        if notice := self._standing_notice(person):
+            update[w.notice] = gr.update(value=notice, visible=True)
+        return update
+
     def show_writing(
         self, person: Person, state: ChatState, making: list[Entry]
     ) -> tuple[Update, list[Entry]]:
@@ -151,6 +164,13 @@ class ChatScreen:
         }
         return update, above
 
+    def show_ended(self, person: Person, state: ChatState, problem: str = "") -> Update:
+        """Return the whole page after an answer; what was opened meanwhile is left as it is."""
+        w, update = self._widgets, self.show(person, state, problem)
+        for widget in (w.state, w.panel, w.sure):
+            del update[widget]
+        return update
+
     def _opened(self, person: Person, state: ChatState) -> Conversation | None:
         if state.conversation_id is None:
             return None
@@ -158,12 +178,10 @@ class ChatScreen:
 
     def _around(self, person: Person, state: ChatState) -> Update:
         """Return what is the same whether an answer is being written or not."""
-        w, opened = self._widgets, state.conversation_id
-        titles = [(c.title, c.id) for c in self._parts.conversations.list(person.visitor)]
+        w, opened, titles = self._widgets, state.conversation_id, self._titles(person)
         return {
             w.state: state,
-            w.conversations: gr.update(choices=titles, value=opened, visible=bool(titles)),
-            w.none_yet: gr.update(visible=not titles),
+            **self._listed(titles, value=opened),
             w.export: gr.update(
                 value="Export this one" if opened else "Export all",
                 link=f"{EXPORT}?id={opened}" if opened else EXPORT,
@@ -171,6 +189,17 @@ class ChatScreen:
             ),
             w.sure: gr.update(visible=False),
             w.panel: gr.update(visible=False),
+        }
+
+    def _titles(self, person: Person) -> list[tuple[str, str]]:
+        return [(c.title, c.id) for c in self._parts.conversations.list(person.visitor)]
+
+    def _listed(self, titles: list[tuple[str, str]], **changes: Any) -> Update:
+        """Return the list of conversations, or that there is none yet."""
+        w = self._widgets
+        return {
+            w.conversations: gr.update(choices=titles, visible=bool(titles), **changes),
+            w.none_yet: gr.update(visible=not titles),
         }
 
     def _standing_notice(self, person: Person) -> str:

@@ -15,7 +15,6 @@ from evals.arena.items import Item, Verdict, find_item, item_tasks, random_item,
 from evals.arena.sides import Frames, SideFrame, run_sides
 from tabs.bridge import person_of
 from tabs.chat_options import model_choices
-from tabs.chat_page import STOPPABLE
 from tabs.compare_link import CompareLink, link_of
 from tabs.compare_page import CompareScreen, CompareWidgets, Update, asked_entries, count_of
 from tabs.compare_page import entries_of as entries
@@ -109,8 +108,7 @@ class CompareCallbacks:
         with closing(frames):
             for frame in frames:
                 yield page | self._screen.writing(above, frame, last or [None] * len(frame))
-                # As in Chat: what is said once, right after the answer before, may be lost.
-                page, last = {self._widgets.prompt: gr.update(**STOPPABLE)}, frame
+                page, last = {}, frame
         return last
 
     def _verdicts(self, talk: Talk) -> Sequence[Verdict]:

@@ -7,7 +7,7 @@ import gradio as gr
 from core.model_states import model_states
 from evals.arena.items import item_tasks
 from evals.arena.sides import MOST_SIDES
-from tabs.bridge import handler
+from tabs.bridge import QUIET, handler
 from tabs.chat_options import defaults_of, model_choices
 from tabs.chat_parameters import build_parameters
 from tabs.compare_callbacks import NO_TASK, CompareCallbacks
@@ -118,15 +118,14 @@ def _side(place: int, model: str, choices: list[tuple[str, str]]) -> SideWidgets
 
 def _wire_talk(callbacks: CompareCallbacks, w: CompareWidgets) -> list[Any]:
     """Connect what asks and stops; return the events that write."""
-    quiet: dict[str, Any] = {"concurrency_limit": None, "show_progress": "hidden"}
     asked, changed = w.asked(), w.talk()
     sent = w.prompt.submit(
-        handler(callbacks.on_send), asked, changed, **quiet, api_name="compare_send"
+        handler(callbacks.on_send), asked, changed, **QUIET, api_name="compare_send"
     )
     retried = w.retry.click(
-        handler(callbacks.on_retry), asked, changed, **quiet, api_name="compare_retry"
+        handler(callbacks.on_retry), asked, changed, **QUIET, api_name="compare_retry"
     )
-    w.prompt.stop(handler(callbacks.on_stop), w.state, None, **quiet, api_name="compare_stop")
+    w.prompt.stop(handler(callbacks.on_stop), w.state, None, **QUIET, api_name="compare_stop")
     return [sent, retried]
 
 
@@ -138,20 +137,19 @@ def _wire_opening(
     tabs: gr.Tabs,
 ) -> None:
     """Connect what begins another comparison; it ends the one that is being written."""
-    quiet: dict[str, Any] = {"concurrency_limit": None, "show_progress": "hidden"}
     buttons.item.click(
-        handler(callbacks.on_item), [w.state, w.task], w.opened(), **quiet, cancels=events,
+        handler(callbacks.on_item), [w.state, w.task], w.opened(), **QUIET, cancels=events,
         api_name="compare_item",
     )  # fmt: skip
     buttons.new.click(
-        handler(callbacks.on_new), w.state, w.talk(), **quiet, cancels=events,
+        handler(callbacks.on_new), w.state, w.talk(), **QUIET, cancels=events,
         api_name="compare_new",
     )  # fmt: skip
     w.count.input(
-        handler(callbacks.on_count), w.count, [side.column for side in w.sides], **quiet,
+        handler(callbacks.on_count), w.count, [side.column for side in w.sides], **QUIET,
         api_name="compare_count",
     )  # fmt: skip
     gr.on(
-        None, handler(callbacks.on_load), None, [*w.opened(), tabs], **quiet,
+        None, handler(callbacks.on_load), None, [*w.opened(), tabs], **QUIET,
         api_name="compare_load",
     )  # fmt: skip

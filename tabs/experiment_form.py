@@ -9,7 +9,7 @@ from gradio.components import Component
 
 from core.store.experiments import ALPHAS, FEWEST, MOST, SMALLEST_DELTA, Metric
 from evals.arena.experiments import Asked
-from tabs.bridge import handler
+from tabs.bridge import QUIET, handler
 from tabs.experiment_parts import (
     METRIC_CHOICES,
     PLAN_CHOICES,
@@ -149,7 +149,6 @@ def _plan() -> dict[str, Any]:
 
 def _wire_choices(form: ExperimentForm, end: EndWidgets) -> None:
     """Show the fields that the choices need; no one's role is asked, nothing is told."""
-    quiet: dict[str, Any] = {"concurrency_limit": None, "show_progress": "hidden"}
 
     def on_metric(metric: object) -> tuple[Any, Any, Any]:
         judged = gr.update(visible=metric == "judge")
@@ -166,14 +165,14 @@ def _wire_choices(form: ExperimentForm, end: EndWidgets) -> None:
         return gr.update(visible=False)
 
     form.metric.input(
-        handler(on_metric), form.metric, [form.task, form.judge, form.rubric], **quiet,
+        handler(on_metric), form.metric, [form.task, form.judge, form.rubric], **QUIET,
         api_name="experiment_metric",
     )  # fmt: skip
     form.plan.input(
-        handler(on_plan), form.plan, [form.n, form.alpha], **quiet, api_name="experiment_plan"
+        handler(on_plan), form.plan, [form.n, form.alpha], **QUIET, api_name="experiment_plan"
     )
-    end.end.click(ask, None, end.sure, **quiet, api_name="experiment_ask_end")
-    end.no.click(keep, None, end.sure, **quiet, api_name="experiment_keep")
+    end.end.click(ask, None, end.sure, **QUIET, api_name="experiment_ask_end")
+    end.no.click(keep, None, end.sure, **QUIET, api_name="experiment_keep")
 
 
 class FormCallbacks:

@@ -9,7 +9,7 @@ from gradio.components import Component
 
 from core.errors import NotFoundError
 from core.store.experiments import Experiment
-from tabs.bridge import handler
+from tabs.bridge import QUIET, handler
 from tabs.experiment_form import EndWidgets, ExperimentForm, FormCallbacks, build_form
 from tabs.experiment_parts import ExperimentParts, rates_of
 from tabs.leaderboard_view import text_of
@@ -152,17 +152,16 @@ def _wire(
     parts: ExperimentParts, w: ExperimentWidgets, entered: list[gr.Textbox], section: gr.Tab
 ) -> None:
     callbacks, asked = ExperimentCallbacks(parts, w), [w.chosen, *entered]
-    quiet: dict[str, Any] = {"concurrency_limit": None, "show_progress": "hidden"}
     gr.on(
         [
             section.select, w.chosen.input,
             *(event for each in entered for event in (each.submit, each.blur)),
         ],
-        handler(callbacks.on_open), asked, w.changed(), **quiet, trigger_mode="always_last",
+        handler(callbacks.on_open), asked, w.changed(), **QUIET, trigger_mode="always_last",
         api_name="experiment",
     )  # fmt: skip
     w.timer.tick(
-        handler(callbacks.on_tick), [*asked, w.shown], w.changed(), **quiet, trigger_mode="once",
+        handler(callbacks.on_tick), [*asked, w.shown], w.changed(), **QUIET, trigger_mode="once",
         api_name="experiment_progress",
     )  # fmt: skip
 
@@ -177,7 +176,6 @@ def _wire_form(
     """Connect what only an administrator may do."""
     callbacks = FormCallbacks(parts, end, form)
     shown = ExperimentCallbacks(parts, w)
-    quiet: dict[str, Any] = {"concurrency_limit": None, "show_progress": "hidden"}
 
     def on_make(values: Update, request: gr.Request) -> Update:
         """Make the experiment that the form describes, and show it."""
@@ -190,9 +188,9 @@ def _wire_form(
         return {**shown.show(ended, (None, None, None)), **callbacks.admin(ended)}
 
     page = [*w.changed(), *end.changed(), *form.changed()]
-    form.make.click(handler(on_make), form.asked(), page, **quiet, api_name="experiment_make")
-    end.yes.click(handler(on_end), w.chosen, page, **quiet, api_name="experiment_end")
+    form.make.click(handler(on_make), form.asked(), page, **QUIET, api_name="experiment_make")
+    end.yes.click(handler(on_end), w.chosen, page, **QUIET, api_name="experiment_end")
     gr.on(
         [section.select, w.chosen.input], handler(callbacks.on_open), w.chosen,
-        [*end.changed(), *form.changed()], **quiet, api_name="experiment_admin",
+        [*end.changed(), *form.changed()], **QUIET, api_name="experiment_admin",
     )  # fmt: skip

@@ -4,7 +4,7 @@ from typing import Any
 
 import gradio as gr
 
-from tabs.bridge import handler
+from tabs.bridge import QUIET, handler
 from tabs.leaderboard_callbacks import BoardCallbacks
 from tabs.leaderboard_page import BoardWidgets, LeaderboardParts
 from tabs.leaderboard_runs import RunCallbacks, build_runs, wire_runs
@@ -76,8 +76,7 @@ def build_leaderboard_tab(parts: LeaderboardParts, tabs: gr.Tabs) -> None:
     )
     wire_runs(RunCallbacks(parts.panel, parts.pages, parts.access, runs), runs)
     runs.busy.change(
-        handler(callbacks.on_refresh), widgets.view, table, concurrency_limit=None,
-        show_progress="hidden", api_name="leaderboard_refresh",
+        handler(callbacks.on_refresh), widgets.view, table, **QUIET, api_name="leaderboard_refresh",
     )  # fmt: skip
 
 
@@ -129,7 +128,6 @@ def _choice(
 
 
 def _wire_board(callbacks: BoardCallbacks, w: BoardWidgets, tabs: gr.Tabs) -> None:
-    quiet: dict[str, Any] = {"concurrency_limit": None, "show_progress": "hidden"}
     shown = w.changed()
     controls = (
         w.search, w.task, w.version, w.sort, w.state, w.columns, w.axis, w.against, w.outcome,
@@ -137,13 +135,13 @@ def _wire_board(callbacks: BoardCallbacks, w: BoardWidgets, tabs: gr.Tabs) -> No
     )  # fmt: skip
     gr.on(
         [w.search.submit, *(control.input for control in controls)], handler(callbacks.on_change),
-        {w.view, *controls}, shown, **quiet, trigger_mode="always_last",
+        {w.view, *controls}, shown, **QUIET, trigger_mode="always_last",
         api_name="leaderboard_change",
     )  # fmt: skip
     for place, name in ((w.table, "leaderboard_open"), (w.items, "leaderboard_page")):
-        place.open(handler(callbacks.on_open), w.view, shown, **quiet, api_name=name)
-    w.items.close(handler(callbacks.on_close), w.view, shown, **quiet, api_name="leaderboard_close")
+        place.open(handler(callbacks.on_open), w.view, shown, **QUIET, api_name=name)
+    w.items.close(handler(callbacks.on_close), w.view, shown, **QUIET, api_name="leaderboard_close")
     gr.on(
-        None, handler(callbacks.on_load), None, [*shown, tabs], **quiet,
+        None, handler(callbacks.on_load), None, [*shown, tabs], **QUIET,
         api_name="leaderboard_load",
     )  # fmt: skip

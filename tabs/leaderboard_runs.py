@@ -13,7 +13,7 @@ from core.errors import ForbiddenError, InputError
 from evals.eval_runs import EvalRuns
 from evals.leaderboard_pending import RunState
 from evals.manifest import RunConfig
-from tabs.bridge import caller_of, handler
+from tabs.bridge import QUIET, caller_of, handler
 from tabs.leaderboard_markup import LeaderboardPages
 from tabs.leaderboard_view import text_of
 
@@ -163,17 +163,16 @@ class RunCallbacks:
 
 def wire_runs(callbacks: RunCallbacks, w: RunWidgets) -> None:
     """Connect the panel."""
-    quiet: dict[str, Any] = {"concurrency_limit": None, "show_progress": "hidden"}
     changed = w.changed()
     asked = [w.model, w.task, w.limit]
-    w.start.click(handler(callbacks.on_start), asked, changed, **quiet, api_name="eval_start")
-    w.listed.stop(handler(callbacks.on_stop), None, changed, **quiet, api_name="eval_stop")
-    w.listed.resume(handler(callbacks.on_resume), None, changed, **quiet, api_name="eval_resume")
+    w.start.click(handler(callbacks.on_start), asked, changed, **QUIET, api_name="eval_start")
+    w.listed.stop(handler(callbacks.on_stop), None, changed, **QUIET, api_name="eval_stop")
+    w.listed.resume(handler(callbacks.on_resume), None, changed, **QUIET, api_name="eval_resume")
     w.timer.tick(
-        handler(callbacks.on_tick), w.shown, changed, **quiet, trigger_mode="once",
+        handler(callbacks.on_tick), w.shown, changed, **QUIET, trigger_mode="once",
         api_name="eval_progress",
     )  # fmt: skip
-    gr.on(None, handler(callbacks.on_load), None, changed, **quiet, api_name="eval_runs")
+    gr.on(None, handler(callbacks.on_load), None, changed, **QUIET, api_name="eval_runs")
 
 
 def sent(event: gr.EventData) -> Mapping[str, object]:

@@ -7,7 +7,7 @@ import gradio as gr
 
 from core.access import Access
 from core.settings import PROJECT
-from tabs.bridge import caller_of
+from tabs.bridge import QUIET, caller_of
 
 CURTAIN = gr.themes.Color(
     c50="#fbf1f1",
@@ -109,4 +109,4 @@ def build_header(access: Access) -> None:
         name = "You are admin" if is_admin else "Sign in"
         return gr.update(value=name, visible=is_admin or access.has_admin_token)
 
-    gr.on(None, on_load, None, role, show_progress="hidden", api_name="role")
+    gr.on(None, on_load, None, role, **QUIET, api_name="role")

@@ -9,7 +9,7 @@ from gradio.components import Component
 
 from core.store.battle_records import Source
 from evals.arena.standings import Standings
-from tabs.bridge import handler
+from tabs.bridge import QUIET, handler
 from tabs.leaderboard_view import one_of
 from tabs.ratings_plots import matrix_plot, rating_plot
 from tabs.vote_dataset import DatasetParts, build_dataset
@@ -67,7 +67,7 @@ def build_ratings(parts: RatingsParts, section: gr.Tab) -> None:
     widgets = RatingsWidgets(table, plots, intervals, matrix)
     gr.on(
         [section.select, source.input, length.input], handler(on_look(parts, widgets)),
-        [source, length], widgets.changed(), concurrency_limit=None, show_progress="hidden",
+        [source, length], widgets.changed(), **QUIET,
         trigger_mode="always_last", api_name="ratings",
     )  # fmt: skip
 

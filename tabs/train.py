@@ -3,11 +3,11 @@
 import gradio as gr
 from gradio.blocks import Block
 
-from tabs.bridge import handler
+from tabs.bridge import QUIET, handler
 from tabs.train_configure import build_configure
 from tabs.train_data import build_data
 from tabs.train_estimate import build_estimate
-from tabs.train_parts import QUIET, TrainParts, TrainPlace, Update
+from tabs.train_parts import TrainParts, TrainPlace, Update
 from tabs.train_result import build_result
 from tabs.train_run import build_run
 from tabs.train_version import build_version

@@ -5,12 +5,12 @@ from dataclasses import dataclass
 import gradio as gr
 
 from core.errors import InputError
-from tabs.bridge import handler
+from tabs.bridge import QUIET, handler
 from tabs.leaderboard_view import text_of
 from tabs.train_configure_form import Form, build_form
 from tabs.train_data import DataStep
 from tabs.train_data_view import all_versions, bases, first_base
-from tabs.train_parts import QUIET, TrainParts, TrainPlace, Update
+from tabs.train_parts import TrainParts, TrainPlace, Update
 from training.config import TrainConfig
 from training.run_checks import checks
 from training.run_draft import read_draft, run_yaml, save_draft

@@ -4,12 +4,12 @@ from dataclasses import dataclass
 
 import gradio as gr
 
-from tabs.bridge import handler
+from tabs.bridge import QUIET, handler
 from tabs.train_data_audit import build_audit
 from tabs.train_data_bring import build_bring
 from tabs.train_data_finish import build_finish
 from tabs.train_data_review import build_review
-from tabs.train_parts import QUIET, TrainParts, TrainPlace
+from tabs.train_parts import TrainParts, TrainPlace
 
 
 @dataclass(frozen=True, slots=True)

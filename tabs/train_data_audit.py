@@ -8,7 +8,7 @@ import gradio as gr
 
 from core.errors import InputError
 from evals.task_files import load_task
-from tabs.bridge import handler
+from tabs.bridge import QUIET, handler
 from tabs.leaderboard_view import text_of
 from tabs.train_data_view import (
     about_page,
@@ -18,7 +18,7 @@ from tabs.train_data_view import (
     first_base,
     work_page,
 )
-from tabs.train_parts import QUIET, TrainParts, TrainPlace, Update, number_of
+from tabs.train_parts import TrainParts, TrainPlace, Update, number_of
 from training.datasets.versions import Version, find_version
 from training.errand_folder import Errand, Order
 

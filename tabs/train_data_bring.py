@@ -11,12 +11,12 @@ import gradio as gr
 from core.errors import AppError, InputError
 from core.rows.records import READERS
 from core.store import Store
-from tabs.bridge import handler
+from tabs.bridge import QUIET, handler
 from tabs.escape import as_text
 from tabs.leaderboard_view import one_of, text_of
 from tabs.look import MAX_UPLOAD_BYTES
 from tabs.train_markup import turns_of
-from tabs.train_parts import QUIET, TrainParts, TrainPlace, Update
+from tabs.train_parts import TrainParts, TrainPlace, Update
 from training.datasets.example import Kind, example_of
 from training.datasets.formats import FORMATS
 from training.datasets.from_logs import Source, StoreFeedback, import_source

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 import gradio as gr
 
 from core.errors import AppError, InputError
-from tabs.bridge import handler
+from tabs.bridge import QUIET, handler
 from tabs.train_data_audit import AuditWidgets
 from tabs.train_data_review import ReviewWidgets
 from tabs.train_data_view import about_page, row_of
-from tabs.train_parts import QUIET, TrainParts, TrainPlace, Update, number_of
+from tabs.train_parts import TrainParts, TrainPlace, Update, number_of
 from training.config import MAX_SEED
 from training.data_command import data_curate, read_decisions
 from training.datasets.diff import diff

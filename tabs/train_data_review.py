@@ -8,7 +8,7 @@ import gradio as gr
 from gradio.blocks import Block
 
 from core.errors import InputError
-from tabs.bridge import handler
+from tabs.bridge import QUIET, handler
 from tabs.leaderboard_runs import sent
 from tabs.leaderboard_view import one_of, text_of
 from tabs.train_data_audit import AuditWidgets
@@ -24,7 +24,7 @@ from tabs.train_data_queue import (
     who_choices,
 )
 from tabs.train_markup import last_answer, turns_of
-from tabs.train_parts import QUIET, TrainParts, TrainPlace, Update
+from tabs.train_parts import TrainParts, TrainPlace, Update
 from training.datasets.curating import Action
 from training.datasets.findings import DEFECTS
 from training.datasets.versions import find_version

@@ -7,13 +7,13 @@ from typing import Any
 import gradio as gr
 
 from core.errors import InputError
-from tabs.bridge import handler
+from tabs.bridge import QUIET, handler
 from tabs.leaderboard_view import text_of
 from tabs.train_configure import ConfigureStep
 from tabs.train_data_audit import LOOK_S, STOP
 from tabs.train_data_view import work_page
 from tabs.train_markup import duration
-from tabs.train_parts import QUIET, TrainParts, TrainPlace, Update, number_of
+from tabs.train_parts import TrainParts, TrainPlace, Update, number_of
 from training.config import TrainConfig
 from training.errand_folder import Errand, Order
 from training.estimate import cost_of
@@ -209,5 +209,5 @@ def _wire(callbacks: EstimateCallbacks) -> None:
     )  # fmt: skip
     w.start.click(
         handler(callbacks.on_start), {*form, w.name}, [place.run, place.steps, w.name],
-        concurrency_limit=None, show_progress="hidden", api_name="train_start",
+        **QUIET, api_name="train_start",
     )  # fmt: skip

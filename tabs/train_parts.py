@@ -27,8 +27,6 @@ from training.jobs import Jobs
 from training.review import Reviews
 
 Update = dict[Component | BlockContext, Any]
-QUIET: dict[str, Any] = {"concurrency_limit": None, "show_progress": "hidden"}
-"""Events that only look, or that say themselves how far they are."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,10 +7,10 @@ from gradio.blocks import Block
 
 from core.errors import InputError
 from evals.manifest import RunConfig
-from tabs.bridge import handler
+from tabs.bridge import QUIET, handler
 from tabs.leaderboard_view import one_of, text_of
 from tabs.train_links import clicks
-from tabs.train_parts import QUIET, TrainParts, TrainPlace, Update, number_of
+from tabs.train_parts import TrainParts, TrainPlace, Update, number_of
 from tabs.train_result_view import ResultScreen, Seen, find_view
 from tabs.train_run_plots import loss_plot
 from tabs.train_run_view import digest

@@ -5,9 +5,9 @@ from dataclasses import dataclass, replace
 import gradio as gr
 from gradio.blocks import Block
 
-from tabs.bridge import handler
+from tabs.bridge import QUIET, handler
 from tabs.train_links import clicks, named
-from tabs.train_parts import QUIET, TrainParts, TrainPlace, Update
+from tabs.train_parts import TrainParts, TrainPlace, Update
 from tabs.train_run_plots import loss_plot, rates_plot
 from tabs.train_run_view import RunScreen, Seen, digest, first_choice
 from training.job_states import ACTIVE

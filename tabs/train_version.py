@@ -7,10 +7,10 @@ import gradio as gr
 from gradio.blocks import Block
 
 from core.engines.gguf_files import QUANTISATIONS
-from tabs.bridge import handler
+from tabs.bridge import QUIET, handler
 from tabs.leaderboard_view import one_of, text_of
 from tabs.train_links import clicks, named
-from tabs.train_parts import QUIET, TrainParts, TrainPlace, Update
+from tabs.train_parts import TrainParts, TrainPlace, Update
 from tabs.train_result_view import find_view
 from tabs.train_run_view import digest
 from tabs.train_version_view import KIND_NAMES, Seen, VersionScreen

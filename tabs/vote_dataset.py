@@ -12,7 +12,7 @@ from core.access import Access
 from core.errors import ForbiddenError
 from core.store import Store
 from core.store.battle_records import Source
-from tabs.bridge import caller_of, handler
+from tabs.bridge import QUIET, caller_of, handler
 from tabs.leaderboard_view import one_of
 from training.datasets.from_logs import import_source
 from training.datasets.from_votes import StoreVotes, Voices
@@ -74,9 +74,8 @@ def build_dataset(parts: DatasetParts, source: gr.Radio, section: gr.Tab) -> Non
         report = import_source(parts.home, NAMES[voice, kind], found)
         return f"?{urlencode({'train': 'data', 'dataset': report.version.reference})}"
 
-    quiet: dict[str, Any] = {"concurrency_limit": None, "show_progress": "hidden"}
-    section.select(handler(on_open), None, row, **quiet, api_name="votes_dataset_open")
+    section.select(handler(on_open), None, row, **QUIET, api_name="votes_dataset_open")
     use.click(
-        handler(on_use), [chosen, source], place, **quiet, trigger_mode="once",
+        handler(on_use), [chosen, source], place, **QUIET, trigger_mode="once",
         api_name="votes_dataset",
     ).success(None, place, None, js=GO, api_name="votes_dataset_go")  # fmt: skip

@@ -4,7 +4,7 @@ from typing import Any
 
 import gradio as gr
 
-from tabs.bridge import handler
+from tabs.bridge import QUIET, handler
 
 TAB = "compare"
 SECTIONS = {"battle": "battle", "ratings": "ratings", "experiment": "experiments"}
@@ -21,6 +21,5 @@ def build_vote_links(tabs: gr.Tabs, sections: gr.Tabs) -> None:
         return gr.update(selected=TAB), gr.update(selected=asked[0])
 
     gr.on(
-        None, handler(on_load), None, [tabs, sections], concurrency_limit=None,
-        show_progress="hidden", api_name="vote_links",
+        None, handler(on_load), None, [tabs, sections], **QUIET, api_name="vote_links",
     )  # fmt: skip

@@ -131,6 +131,32 @@ def test_stop_keeps_what_came(scripted: Server, visit: Visit) -> None:
     assert prompt(page).bounding_box() == place
 
 
+def test_a_browser_that_falls_behind_misses_nothing(scripted: Server, visit: Visit) -> None:
+    page = visit(scripted.url)
+    say(page, "count slowly")
+    page.evaluate("() => { const end = Date.now() + 1500; while (Date.now() < end); }")
+    expect(page.get_by_role("radio", name="count slowly")).to_be_checked()
+    expect(prompt(page)).to_have_value("")
+    button(page, "Stop").click()
+    expect(figures(page)).to_contain_text("stopped")
+
+
+def test_a_verdict_begun_while_an_answer_comes_stays(scripted: Server, visit: Visit) -> None:
+    page = visit(scripted.url)
+    say(page, "hostile")
+    expect(figures(page)).to_have_count(1)
+    say(page, "count")
+    expect(talk(page)).to_contain_text("word3")
+    page.get_by_role("button", name="Dislike", exact=True).first.click()
+    page.get_by_role("textbox", name="Reason").fill("it is code")
+    button(page, "Stop").click()
+    expect(figures(page)).to_have_count(2)
+    expect(button(page, "Send")).to_be_visible()
+    button(page, "Save").click()
+    expect(page.locator("#verdict")).to_be_hidden()
+    expect(page.get_by_role("button", name="Disliked", exact=True)).to_have_count(1)
+
+
 def test_a_reload_ends_the_answer_and_keeps_what_came(scripted: Server, visit: Visit) -> None:
     page = visit(scripted.url)
     say(page, "reload me")

@@ -108,19 +108,26 @@ class Workers:
             stdout=subprocess.PIPE,
             text=True,
         )
+        self._running = 0
 
     def start(self, folder: Path, **how: Any) -> int:
-        """Start a worker; return its process id."""
-        return self._ask({"folder": str(folder), **how})["pid"]
+        """Start a worker; return its process id. One that a failed test has left is ended."""
+        if self._running:
+            self.stop(self._running, signal.SIGKILL)
+            self.wait()
+        self._running = self._ask({"folder": str(folder), **how})["pid"]
+        return self._running
 
     def wait(self) -> int:
         """Wait for the worker to end; return its exit code, negative for a signal."""
-        return self._answer()["code"]
+        code = self._answer()["code"]
+        self._running = 0
+        return code
 
-    def stop(self, pid: int) -> None:
+    def stop(self, pid: int, how: signal.Signals = signal.SIGTERM) -> None:
         """Ask a worker to stop and save; it may have ended by itself."""
         with suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGTERM)
+            os.kill(pid, how)
 
     def run(self, folder: Path, **how: Any) -> int:
         """Start a worker and wait for it."""
