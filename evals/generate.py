@@ -17,6 +17,15 @@ from evals.run_rows import Row
 
 OnRows = Callable[[Sequence[tuple[Ask, Row]]], None]
 """Takes what ended together; called on several threads."""
+Draw = Callable[[], Ask | None]
+"""Returns the next request; None: there is none. Called on several threads."""
+Helper = Callable[[deque[Ask], threading.Event, OnRows], str | None]
+"""Takes requests from the end and hands on their rows until none is left or the event is set; puts
+back what it leaves unanswered; returns why it gave the model up, or None."""
+
+LOCAL_REQUESTS = 40
+"""Requests under way at a local model: what an engine runs at once, and some that wait for a place.
+"""
 
 
 class Asking:
@@ -30,7 +39,6 @@ class Asking:
         self._health = health
         self._stop = stop
         self._on_rows = on_rows
-        self._waiting: deque[Ask] = deque()
         self.gave_up: str | None = None
         """Why the model was given up; None: it was not."""
 
@@ -43,12 +51,36 @@ class Asking:
         Raises:
             Exception: what `on_rows` raises; requests under way are ended.
         """
-        self._waiting = deque(asks)
-        if alone_first and self._waiting:
-            self._next()
-        count = max(1, min(workers, len(self._waiting)))
-        with ThreadPoolExecutor(count, "evals") as pool:
-            self._until_done([pool.submit(self._work) for _ in range(count)])
+        waiting = deque(asks)
+        if alone_first and waiting:
+            self._one(waiting.popleft())
+        self.drawn(lambda: taken(waiting.popleft), min(workers, len(waiting)))
+
+    def shared(self, asks: Iterable[Ask], workers: int, helper: Helper) -> None:
+        """Ask everything, together with a helper who takes from the end.
+
+        Raises:
+            Exception: what `on_rows` raises, here or there; requests under way are ended.
+        """
+        waiting = deque(asks)
+        with ThreadPoolExecutor(1, "evals-helper") as pool:
+            helped = pool.submit(self._helped, helper, waiting)
+            try:
+                self.drawn(lambda: taken(waiting.popleft), workers)
+            except BaseException:
+                self._stop.set()
+                raise
+            helped.result()
+        self.drawn(lambda: taken(waiting.popleft), min(workers, len(waiting)))
+
+    def drawn(self, draw: Draw, workers: int) -> None:
+        """Ask what is drawn, so many at once, until there is nothing to draw.
+
+        Raises:
+            Exception: what `draw` or `on_rows` raises; requests under way are ended.
+        """
+        with ThreadPoolExecutor(max(1, workers), "evals") as pool:
+            self._until_done([pool.submit(self._work, draw) for _ in range(max(1, workers))])
 
     def in_batches(self, units: Iterable[Sequence[Ask]], size: int) -> None:
         """Ask one planned batch after the other; each is handed on whole, or as failed.
@@ -70,18 +102,26 @@ class Asking:
                 if self._stop.is_set():
                     return
 
-    def _work(self) -> None:
+    def _helped(self, helper: Helper, waiting: deque[Ask]) -> None:
         try:
-            while self._waiting and not self._stop.is_set():
-                self._next()
-        except IndexError:
-            return  # Another one has taken the last.
+            if reason := helper(waiting, self._stop, self._on_rows):
+                self._give_up(reason)
+        except BaseException:
+            self._stop.set()
+            raise
 
-    def _next(self) -> None:
-        ask = self._waiting.popleft()
+    def _work(self, draw: Draw) -> None:
+        while not self._stop.is_set() and (ask := draw()) is not None:
+            self._one(ask)
+
+    def _one(self, ask: Ask) -> None:
         row = self._answer(ask, ask.request)
         if row is not None:
             self._on_rows([(ask, row)])
+
+    def _give_up(self, reason: str) -> None:
+        self.gave_up = self.gave_up or reason
+        self._stop.set()
 
     def _in_batch(self, ask: Ask, together: Together, place: int) -> Row | None:
         request = replace(ask.request, together=together, together_index=place, cache="off")
@@ -112,8 +152,7 @@ class Asking:
         """Wait if asking again may help, and say so; else the answer is missing."""
         advice = self._health.failed(error)
         if advice.gives_up is not None:
-            self.gave_up = self.gave_up or advice.gives_up
-            self._stop.set()
+            self._give_up(advice.gives_up)
         if advice.wait_s is None or request.together is not None:
             return False
         self._stop.wait(advice.wait_s)
@@ -135,6 +174,14 @@ class Asking:
             for future in futures:
                 future.exception()
             raise
+
+
+def taken(take: Callable[[], Ask]) -> Ask | None:
+    """Return what is taken of a deque that others take from, too; None: it was empty."""
+    try:
+        return take()
+    except IndexError:
+        return None
 
 
 def whole_answer(gateway: Gateway, request: GenerationRequest) -> Generation:

@@ -17,7 +17,7 @@ from core.errors import InputError, UnavailableError
 from core.messages import GenerationParams
 from evals.bench import Bench
 from evals.dataset import dataset_digest
-from evals.generate import Asking
+from evals.generate import LOCAL_REQUESTS, Asking, Helper
 from evals.graders import grader_version
 from evals.health import Health
 from evals.identity import check_same, identify, is_local, versions
@@ -28,10 +28,6 @@ from evals.run_files import RunFolder, create_run
 from evals.session import Session
 from evals.task import Task
 from evals.task_files import load_task, samples_of, task_digest
-
-LOCAL_REQUESTS = 40
-"""Requests under way at a local model: what an engine runs at once, and some that wait for a place.
-"""
 
 
 def plan_run(bench: Bench, config: RunConfig) -> RunFolder:
@@ -75,12 +71,15 @@ def plan_run(bench: Bench, config: RunConfig) -> RunFolder:
     return create_run(bench.home, manifest)
 
 
-def carry_out(bench: Bench, folders: Sequence[RunFolder], watch: Watch) -> list[dict[str, Any]]:
+def carry_out(
+    bench: Bench, folders: Sequence[RunFolder], watch: Watch, helper: Helper | None = None
+) -> list[dict[str, Any]]:
     """Generate what is missing, grade everything, and return the summaries.
 
     New runs and old ones are carried out alike: answers that are there stay, missing and failed
     ones are asked for. Several runs of one model share a pool: each run's requests follow the
-    last one's without a gap, so that what begins alike stays together.
+    last one's without a gap, so that what begins alike stays together. A helper takes part of the
+    requests of a local model, unless batches are planned.
 
     Raises:
         InputError: task, dataset, weights, or for planned batches anything else that answers
@@ -96,8 +95,11 @@ def carry_out(bench: Bench, folders: Sequence[RunFolder], watch: Watch) -> list[
         if sessions[0].manifest.plan is None:
             asks = [ask for session in sessions for ask in session.asks()]
             local = is_local(bench.catalog, sessions[0].manifest.model)
-            workers = LOCAL_REQUESTS if local else watch.concurrency
-            asking.freely(asks, workers, alone_first=not local)
+            if local and helper is not None:
+                asking.shared(asks, LOCAL_REQUESTS, helper)
+            else:
+                workers = LOCAL_REQUESTS if local else watch.concurrency
+                asking.freely(asks, workers, alone_first=not local)
         else:
             asking.in_batches([unit for each in sessions for unit in each.units()], BATCH)
         ending = asking.gave_up or ("stopped" if watch.stop.is_set() else None)

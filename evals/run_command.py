@@ -22,6 +22,7 @@ from evals.predictions import predictions_run
 from evals.progress import REMOTE_REQUESTS, Watch
 from evals.run import carry_out, grade, plan_run
 from evals.run_files import RunFolder, open_run
+from evals.second import second_for
 from evals.summary import is_valid
 from evals.task_files import load_task, samples_of
 
@@ -60,12 +61,16 @@ def run_command(args: argparse.Namespace, settings: Settings) -> Done:
     """
     if args.concurrency < 1:
         raise InputError(f"--concurrency must be at least 1, got {args.concurrency}")
-    with closing(make_services(settings)) as services, _stopping() as stop:
+    with (
+        second_for(settings, *_wanted(args, settings)) as helper,
+        closing(make_services(settings)) as services,
+        _stopping() as stop,
+    ):
         bench, bar = Bench.of(services), Bar(sys.stderr)
         folders = [_resumed(bench, args)] if args.resume else _planned(bench, args)
         sys.stderr.write(f"{', '.join(folder.run for folder in folders)}\n")
         try:
-            summaries = carry_out(bench, folders, Watch(bar.show, stop, args.concurrency))
+            summaries = carry_out(bench, folders, Watch(bar.show, stop, args.concurrency), helper)
         finally:
             bar.close()
     return _done(summaries)
@@ -116,6 +121,17 @@ def _planned(bench: Bench, args: argparse.Namespace) -> list[RunFolder]:
     if state.is_download:
         sys.stderr.write(f"{args.model!r} is {state.reason}\n")
     return [plan_run(bench, config) for config in configs]
+
+
+def _wanted(args: argparse.Namespace, settings: Settings) -> tuple[str | None, int]:
+    """Return the model, and about how many answers of it are wanted in no planned batches."""
+    if args.resume:
+        manifest = open_run(settings.home, args.resume).manifest()
+        return manifest.model, len(manifest.keys) if manifest.mode == "free" else 0
+    if args.deterministic:
+        return args.model, 0
+    sizes = [len(samples_of(load_task(task, settings.home))) for task in args.task]
+    return args.model, sum(min(size, args.limit or size) for size in sizes) * (args.samples or 1)
 
 
 def _resumed(bench: Bench, args: argparse.Namespace) -> RunFolder:

@@ -1,32 +1,25 @@
 """One run while it is carried out: what is still to be asked, and what becomes of the answers."""
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
-from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from core.errors import InputError
-from core.messages import GenerationRequest, Message
 from evals.answer_rows import Ask
 from evals.bench import Bench
-from evals.dataset import dataset_digest
 from evals.grade_stage import Graded
 from evals.graders import grader_version, is_judged, make_grader
 from evals.lock import held
-from evals.manifest import Key, Manifest
+from evals.manifest import Key
 from evals.plan import by_prefix
+from evals.planned import Planned
 from evals.progress import Count, Watch
 from evals.run_files import RunFolder, Writer, drop_partial_units, last_rows
 from evals.run_rows import Row
-from evals.sample import Sample
 from evals.summary import summarise
-from evals.task import Task
-from evals.task_files import load_task, samples_of, task_digest
-
-CALLER = "evals"
 
 
 class Session:
@@ -40,8 +33,8 @@ class Session:
         self._count = count
         self._lock = threading.Lock()
         self._open = ExitStack()
-        self._task = checked_task(bench.home, self.manifest)
-        self._samples = planned_samples(self._task, self.manifest)
+        self._planned = Planned.of(bench.home, self.manifest, watch.stop)
+        self._task, self._samples = self._planned.task, self._planned.samples
 
     def __enter__(self) -> Self:
         """Lock the run, mend what a kill left, and begin to grade what is there.
@@ -138,24 +131,8 @@ class Session:
         return {key for key, row in self._rows.items() if row.status == "ok"}
 
     def _ask(self, key: Key) -> Ask:
-        manifest, sample = self.manifest, self._samples[key.id]
-        params = manifest.generation_params
-        if params.temperature > 0:
-            params = replace(params, seed=manifest.seed + key.repeat)
-        may_use_cache = manifest.uses_cache and params.temperature == 0
-        system = (Message("system", self._task.system),) if self._task.system else ()
-        request = GenerationRequest(
-            model=manifest.model,
-            messages=(*system, *sample.messages),
-            params=params,
-            caller=CALLER,
-            tools=sample.tools,
-            is_admin=True,
-            cache="auto" if may_use_cache else "off",
-            cancel=self._watch.stop,
-        )
         earlier = self._rows.get(key)
-        return Ask(manifest.run, key, request, 1 if earlier is None else earlier.attempt + 1)
+        return self._planned.ask(key, 1 if earlier is None else earlier.attempt + 1)
 
     def _check_weights(self, row: Row) -> None:
         for ref, wanted in (
@@ -168,29 +145,3 @@ class Session:
                     f"{self.manifest.model!r} has changed during the run: it began with {wanted} "
                     f"and now {found} answers; start a new run"
                 )
-
-
-def checked_task(home: Path, manifest: Manifest) -> Task:
-    """Return the run's task as it was when the run was planned.
-
-    Raises:
-        InputError: the task or its dataset has changed since.
-        NotFoundError: it is gone.
-    """
-    task = load_task(manifest.task, home)
-    for what, now, then in (
-        ("task", task_digest(task), manifest.task_digest),
-        ("dataset", dataset_digest(task.dataset), manifest.data_digest),
-    ):
-        if now != then:
-            raise InputError(
-                f"the {what} of {manifest.task!r} has changed since run {manifest.run!r} began "
-                f"({then} then, {now} now); restore it or start a new run"
-            )
-    return task
-
-
-def planned_samples(task: Task, manifest: Manifest) -> Mapping[str, Sample]:
-    """Return the run's samples by id."""
-    wanted = set(manifest.items)
-    return {sample.id: sample for sample in samples_of(task) if sample.id in wanted}
