@@ -6,6 +6,7 @@ run's own process from the front, the second one from the end, which keeps apart
 Only the run's own process writes and grades. A second process that dies costs what it was at.
 """
 
+import gc
 import json
 import logging
 import signal
@@ -84,9 +85,11 @@ class Second:
 
     def __init__(self, settings: Settings, model: str) -> None:
         """Load the libraries and fork; this process must have one thread as yet."""
+        gc.disable()  # As the library's manual says: it would copy what the processes share.
         import torch  # noqa: F401  both processes then have it
         from transformers import AutoModelForCausalLM, AutoTokenizer  # noqa: F401
 
+        gc.freeze()
         context = get_context("fork")
         self._pipe, far = context.Pipe()
         self._process = context.Process(
@@ -94,6 +97,7 @@ class Second:
         )
         self._process.start()
         far.close()
+        gc.enable()
 
     def share(self, waiting: deque[Ask], stop: threading.Event, on_rows: OnRows) -> str | None:
         """Hand out requests from the end until none is left; return why the model was given up.
@@ -147,6 +151,7 @@ def _told(ask: Ask | None) -> bytes:
 def _serve(settings: Settings, model: str, pipe: Connection, other_end: Connection) -> None:
     """Be the second process: ask what is handed out, and hand back the rows."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    gc.enable()
     other_end.close()  # So that the end of the run's process is the end of the pipe.
     with suppress(EOFError, OSError), closing(make_services(settings)) as services:
         _Drawing(Bench.of(services), model, pipe).until_done()
