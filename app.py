@@ -22,8 +22,7 @@ from tabs.train import build_train_tab
 
 def build_app(pages: Pages) -> gr.Blocks:
     """Return the pages; no network, disk or model is touched."""
-    app = Page(title="Understudy", analytics_enabled=False, fill_width=True)
-    with app:
+    with (app := Page(title="Understudy", analytics_enabled=False, fill_width=True)):
         build_header(pages.access)
         with gr.Tabs() as tabs:
             with gr.Tab("Chat", id="chat"):

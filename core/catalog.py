@@ -209,12 +209,12 @@ class Catalog:
         """
         if name in self.chains or name in self.ensembles:
             return self.targets(name)[0]
-        model_id, _, version = name.partition("@")
+        model_id, at, version = name.partition("@")
         model = self.models.get(model_id)
         if model is None:
             known = ", ".join((*self.models, *self.chains, *self.ensembles))
             raise ModelNotAllowedError(f"no model named {model_id[:80]!r}; choose one of: {known}")
-        if not version:
+        if not at:
             return Target(model_id, model_id, model)
         adapter = self.adapters.get(model_id, {}).get(version)
         if adapter is None:

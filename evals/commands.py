@@ -3,19 +3,21 @@
 import argparse
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from core.command_line import Done
-from core.errors import AppError, InputError
+from core.errors import AppError, InputError, NotFoundError
 from core.settings import Settings
-from evals.compare import Comparison, compare_files, compare_runs
+from evals.compare import compare_files, compare_runs
+from evals.comparison_text import comparison_text
 from evals.importers import import_dataset
 from evals.judge_command import judge_command
 from evals.leaderboard import board_to_dict, make_board
 from evals.leaderboard_runs import RunIndex
 from evals.leaderboard_text import board_table
-from evals.run_files import open_run
+from evals.run_files import RunFolder, open_run
 from evals.task import Task
 from evals.task_files import list_tasks, load_task, samples_of
 
@@ -30,11 +32,16 @@ def tasks(_: argparse.Namespace, settings: Settings) -> Done:
         except AppError as error:
             damaged.append({"task": name, "reason": str(error)})
     lines = [
-        f"{task['task']:24} {task['items']:>6} items  {', '.join(task['metrics'])}"
+        f"{task['task']:24} {task['items']:>6} items  {_floor_text(task['floor'])}  "
+        f"{', '.join(task['metrics'])}"
         for task in found
     ]
     lines += [f"{task['task']:24} can't be used: {task['reason']}" for task in damaged]
     return Done({"tasks": found, "damaged": damaged}, "\n".join(lines))
+
+
+def _floor_text(floor: float | None) -> str:
+    return "floor unknown" if floor is None else f"floor {floor:<7.3f}"
 
 
 def _task(task: Task) -> dict[str, Any]:
@@ -61,38 +68,27 @@ def add_compare_arguments(parser: argparse.ArgumentParser) -> None:
 
 def compare(args: argparse.Namespace, settings: Settings) -> Done:
     """Compare two runs, or two files of scores, on the same items."""
-    are_files = [Path(side).is_file() for side in (args.a, args.b)]
-    if any(are_files) != all(are_files):
-        raise InputError("name two runs or two files; a run and a file have no common items")
-    if all(are_files):
+    one, other = (_side(side, settings.home) for side in (args.a, args.b))
+    if isinstance(one, Path) and isinstance(other, Path):
         if args.metric:
             raise InputError("--metric is for runs; a file has one score an item")
-        found = compare_files(Path(args.a), Path(args.b))
-    else:
-        one, other = (open_run(settings.home, side) for side in (args.a, args.b))
+        found = compare_files(one, other)
+    elif isinstance(one, RunFolder) and isinstance(other, RunFolder):
         found = compare_runs(one, other, args.metric)
-    return Done(found.to_dict(), _comparison_text(found))
+    else:
+        raise InputError("name two runs or two files; a run and a file have no common items")
+    return Done(found.to_dict(), comparison_text(found))
 
 
-def _comparison_text(found: Comparison) -> str:
-    paired, value = found.difference, found.difference.difference
-    interval = (
-        f"[{value.low:+.3f}, {value.high:+.3f}]"
-        if value.low is not None and value.high is not None
-        else "no interval"
-    )
-    p_value = "" if paired.p_value is None else f", p = {paired.p_value:.3g} ({paired.method})"
-    lines = [
-        f"{found.b} minus {found.a}, {found.metric}, {paired.n} items",
-        f"  difference {value.value:+.3f} {interval}{p_value}",
-        f"  {paired.fixed} items fixed, {paired.broken} broken",
-    ]
-    if paired.mde is not None:
-        lines.append(f"  smallest difference such items would show: {paired.mde:.3f}")
-    if found.bounds is not None:
-        low, high = found.bounds
-        lines.append(f"  {low:+.3f} to {high:+.3f} whatever the missing answers are")
-    return "\n".join(lines + ([f"  {found.note}"] if found.note else []))
+def _side(name: str, home: Path) -> Path | RunFolder:
+    """Return the file of this name, else the run."""
+    with suppress(OSError):
+        if Path(name).is_file():
+            return Path(name)
+    try:
+        return open_run(home, name)
+    except NotFoundError as error:
+        raise NotFoundError(f"{error}; nor is there such a file") from error
 
 
 def leaderboard(_: argparse.Namespace, settings: Settings) -> Done:

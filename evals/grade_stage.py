@@ -11,7 +11,7 @@ from evals.run_rows import Row
 from evals.sample import Answer, Grade, Sample, Score
 from evals.task import Task
 
-GRADER_VERSION = "2"
+GRADER_VERSION = "3"
 """Raise it when a scorer would mark the same answer otherwise: older grades then stand apart."""
 
 

@@ -62,12 +62,16 @@ class ScorerMetric(evaluate.Metric):  # type: ignore[misc]  # its base has no ty
         """Return the metrics, 0.0 to 1.0, and `n`; see `evaluate.Metric.compute`.
 
         Raises:
-            InputError: a reference is not what the module expects.
+            InputError: a prediction is no text, or a reference is not what the module expects.
             ScoringError: an answer could not be graded; that is no 0, so there is no figure.
         """
-        given: dict[str, Any] = {"predictions": _storable(predictions), **others}
+        given: dict[str, Any] = {"predictions": _storable("prediction", predictions), **others}
         if self.references != "none":
-            given["references"] = _storable(references)
+            if predictions is not None and references is None:
+                raise InputError(
+                    f"{self.metrics[0]} needs references: {EXPLAINED[self.references]}"
+                )
+            given["references"] = _storable("reference", references)
         found: dict[str, float] | None = super().compute(**given)
         return found
 
@@ -87,6 +91,11 @@ class ScorerMetric(evaluate.Metric):  # type: ignore[misc]  # its base has no ty
             listed = "; ".join(failures[:MAX_LISTED])
             raise ScoringError(f"{len(failures)} answers could not be graded: {listed}")
         found = {name: estimate_of(name, grades) for name in self.metrics}
+        if grades and found[self.metrics[0]] is None:
+            raise InputError(
+                f"no reference has what {self.metrics[0]!r} judges by; give rows of a dataset that "
+                "has this metric, such as `python -m evals import` writes"
+            )
         return {name: one.value for name, one in found.items() if one} | {"n": len(grades)}
 
     def _sample(self, name: str, reference: str) -> Sample:
@@ -111,8 +120,11 @@ def _json(name: str, text: str) -> JsonValue:
     return value
 
 
-def _storable(texts: Sequence[str] | None) -> list[str] | None:
+def _storable(what: str, texts: Sequence[str] | None) -> list[str] | None:
     """Return texts that Arrow can hold: without halves of surrogate pairs."""
     if texts is None:
         return None
+    for number, text in enumerate(texts):
+        if not isinstance(text, str):
+            raise InputError(f"{what} number {number} must be a text, got {str(text)[:40]!r}")
     return [text.encode("utf-8", "replace").decode("utf-8") for text in texts]

@@ -88,10 +88,15 @@ def _task_table(board: Board, column: Column) -> str:
         missing = f"{run.missing} of {run.n}"
         ran_as, score = run.model.ran_as or "unknown", score_text(run)
         rows.append((rank_text(cell), run.model.name, ran_as, score, missing, cost, speed, run.run))
+    return "\n".join([CONTROLS.sub(" ", title), *text_table(rows)])
+
+
+def text_table(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Return rows of equal length as lines, their columns below each other."""
     clean = [[CONTROLS.sub(" ", value) for value in row] for row in rows]
     widths = [max(len(row[n]) for row in clean) for n in range(len(clean[0]))]
     lines = ["  ".join(v.ljust(w) for v, w in zip(row, widths, strict=True)) for row in clean]
-    return "\n".join([CONTROLS.sub(" ", title), *(line.rstrip() for line in lines)])
+    return [line.rstrip() for line in lines]
 
 
 def _values(column: Column, cell: Cell) -> tuple[object, ...]:

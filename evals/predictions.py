@@ -148,7 +148,9 @@ def _row(line: bytes) -> Row:
 
 def _object(line: bytes) -> dict[str, Any]:
     try:
-        value = json.loads(line.removeprefix(b"\xef\xbb\xbf"))
+        value = json.loads(line.removeprefix(b"\xef\xbb\xbf").decode("utf-8"))
+    except UnicodeDecodeError as error:
+        raise InputError(f"not UTF-8: byte {error.start + 1} of the line") from error
     except RecursionError as error:
         raise InputError("not JSON: it nests too deeply") from error
     except ValueError as error:

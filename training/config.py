@@ -78,9 +78,10 @@ class TrainConfig:
     def __post_init__(self) -> None:
         """Refuse values outside their ranges."""
         _check_choices(self)
+        unset = {field.name for field in fields(self) if field.default is None}
         for name, (allowed, words) in RANGES.items():
             value = getattr(self, name)
-            if value is not None and not allowed(value):
+            if not (value is None and name in unset) and not allowed(value):
                 raise InputError(f"{name} must be {words}, got {value!r}")
         _check_together(self)
 
@@ -105,7 +106,7 @@ class TrainConfig:
         if missing:
             raise InputError(f"the run's settings lack {missing[0]!r}")
         preset = raw.get("preset")
-        if preset is not None and preset not in PRESETS:
+        if preset is not None and (not isinstance(preset, str) or preset not in PRESETS):
             raise InputError(f"no preset named {preset!r}; choose one of: {', '.join(PRESETS)}")
         under = PRESETS[preset].values if preset is not None else {}
         return TrainConfig(**{**under, **raw})
@@ -152,6 +153,8 @@ def _check_choices(config: TrainConfig) -> None:
         value = getattr(config, name)
         if not isinstance(value, str) or not value.strip():
             raise InputError(f"{name} must be a text, got {value!r}")
+    if config.mirror is not None and (not isinstance(config.mirror, str) or not config.mirror):
+        raise InputError(f"mirror must be a URL as a text, got {config.mirror!r}")
 
 
 def _check_together(config: TrainConfig) -> None:

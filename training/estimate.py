@@ -5,6 +5,7 @@
 """
 
 import json
+import math
 import os
 import subprocess
 import sys
@@ -85,8 +86,8 @@ def estimate(
         NotFoundError: there is no such dataset.
         TrainingError: the measurement failed for another reason than memory.
     """
-    if price_per_hour is not None and price_per_hour < 0:
-        raise InputError(f"the price per hour must be at least 0, got {price_per_hour!r}")
+    if price_per_hour is not None and not 0 <= price_per_hour < math.inf:
+        raise InputError(f"the price per hour must be a number from 0 up, got {price_per_hour!r}")
     folder = _base_folder(config, settings)
     find_rows(settings.home, config.dataset)
     free = free_bytes()

@@ -4,6 +4,7 @@
 `gguf-adapter`: for beside a GGUF of the base. `ollama`: `gguf` with a Modelfile.
 """
 
+import hashlib
 import json
 import shutil
 from collections.abc import Callable, Mapping, Sequence
@@ -91,8 +92,24 @@ def export(
     finally:
         shutil.rmtree(draft, ignore_errors=True)
     files: dict[str, JsonValue] = {p.name: p.stat().st_size for p in sorted(target.iterdir())}
-    name, digest = source.sheet.stored.name, folder_digest(target)
+    name, digest = source.sheet.stored.name, export_digest(target)
     return {"adapter": name, "kind": kind, "path": str(target), "digest": digest, "files": files}
+
+
+def export_digest(folder: Path) -> str:
+    """Return `sha256:...` of an export: of its GGUF file, or of a folder of safetensors.
+
+    Raises:
+        StorageError: a file can't be read.
+    """
+    file = next(folder.glob("*.gguf"), None)
+    if file is None:
+        return folder_digest(folder)
+    try:
+        with file.open("rb") as handle:
+            return f"sha256:{hashlib.file_digest(handle, 'sha256').hexdigest()}"
+    except OSError as error:
+        raise StorageError(f"{str(file)!r} can't be read: {error.strerror}") from error
 
 
 def push(folder: Path, repo: str, token: str | None) -> str:

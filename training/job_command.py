@@ -1,6 +1,7 @@
 """`python -m training run` and `jobs`: start a run, follow, stop, resume and restore it."""
 
 import argparse
+import re
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -24,6 +25,15 @@ from training.jobs import Jobs
 from training.launch import EXECUTORS
 
 LOOK_S = 1.0
+
+
+class _Settings(yaml.SafeLoader):
+    """YAML in which `2e-4` is a number, as in YAML 1.2; PyYAML takes it for a text."""
+
+
+_Settings.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"[-+]?\d+(?:\.\d*)?[eE][-+]?\d+$"), list("+-0123456789")
+)
 
 
 def add_run_arguments(parser: argparse.ArgumentParser) -> None:
@@ -118,7 +128,7 @@ def read_config(path: Path) -> TrainConfig:
         InputError: the file can't be read, is no mapping, or a value is wrong.
     """
     try:
-        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+        raw = yaml.load(path.read_text(encoding="utf-8"), _Settings)
     except (OSError, ValueError, yaml.YAMLError) as error:
         reason = error.strerror if isinstance(error, OSError) else " ".join(str(error).split())
         raise InputError(f"{str(path)!r} can't be read: {reason}") from error
@@ -159,8 +169,8 @@ def job_text(view: JobView) -> str:
     if view.facts.resumed_from is not None:
         lines.append(f"  went on from: {view.facts.resumed_from}")
     lines += [f"  warning: {warning}" for warning in view.facts.warnings]
-    if view.last_mirrored is not None:
-        lines.append(f"  mirrored: step {view.last_mirrored}")
+    if view.mirror is not None:
+        lines.append(f"  mirrored: {view.mirror.text}")
     if view.adapter is not None:
         lines.append(f"  use it as {view.adapter}")
     if view.is_resumable:

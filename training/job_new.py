@@ -8,6 +8,7 @@ from core.messages import new_id
 from training.config import TrainConfig
 from training.job_view import JobView
 from training.jobs import Jobs
+from training.mirror_files import open_store
 from training.registry import purpose_of, slug
 from training.run_folder import create_run
 
@@ -28,10 +29,13 @@ def queue_run(jobs: Jobs, catalog: Catalog, new: NewRun) -> JobView:
     """Make a run's folder and queue it.
 
     Raises:
-        AppError: as `Jobs.check` and `create_run`; then there is no folder either.
+        AppError: as `Jobs.check`, `create_run` and, of its mirror, `open_store`; then there is no
+            folder either.
     """
     jobs.check(new.executor, new.processes)
     name = new.name or run_name(new.config, datetime.now(UTC))
+    if new.config.mirror is not None:
+        open_store(new.config.mirror, name)
     create_run(jobs.home, name, new.config, catalog)
     return jobs.submit(name, new.executor, new.processes)
 

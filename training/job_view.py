@@ -13,7 +13,7 @@ from training.heartbeat import NAME as HEARTBEAT
 from training.job_facts import LOG, RunFacts, run_facts
 from training.job_rows import Job
 from training.job_states import RESUMABLE, WORKING
-from training.mirror_state import mirror_state
+from training.mirror_state import MirrorState, mirror_state
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +39,8 @@ class JobView:
     beat: Beat = Beat()
     adapter: str | None = None
     """What was made of it, as `MODEL@VERSION`."""
-    last_mirrored: int | None = None
-    """Step of the newest checkpoint that the mirror has."""
+    mirror: MirrorState | None = None
+    """Where the mirror is; None: there is none, or none yet."""
 
     @property
     def is_resumable(self) -> bool:
@@ -75,7 +75,8 @@ class JobView:
             "total_steps": facts.total_steps,
             "loss": facts.loss,
             "last_commit": facts.committed,
-            "last_mirrored": self.last_mirrored,
+            "last_mirrored": None if self.mirror is None else self.mirror.step,
+            "mirror": None if self.mirror is None else self.mirror.to_dict(),
             "resumable": self.is_resumable,
             "error": job.error,
             "resumed_from": facts.resumed_from,
@@ -108,14 +109,7 @@ def job_view(job: Job, folder: Path) -> JobView:
     """Return a job with what its folder tells now."""
     told = _object(folder / HEARTBEAT)
     beat = Beat(**{name: told.get(name) for name in ("phase", "beat_at", "step_at")})
-    facts, mirrored = run_facts(folder), mirrored_step(folder)
-    return JobView(job, facts, folder, beat=beat, last_mirrored=mirrored)
-
-
-def mirrored_step(folder: Path) -> int | None:
-    """Return the step of the newest checkpoint that a run's mirror has."""
-    state = mirror_state(folder)
-    return None if state is None else state.step
+    return JobView(job, run_facts(folder), folder, beat=beat, mirror=mirror_state(folder))
 
 
 def _object(path: Path) -> Mapping[str, Any]:

@@ -24,8 +24,9 @@ from training.job_lock import held, is_held
 from training.job_rows import Job, JobRows
 from training.job_states import ACTIVE
 from training.job_tending import Means, Tending
-from training.job_view import JobView, job_view, mirrored_step
+from training.job_view import JobView, job_view
 from training.launch import EXECUTORS
+from training.mirror_state import mirror_state
 from training.registry import Registry
 
 START_S = 5.0
@@ -185,7 +186,7 @@ class Jobs:
     def _view(self, job: Job, waiting: Sequence[str]) -> JobView:
         known = self._ended.get(job.id)
         if known is not None and known.job == job:
-            return replace(known, last_mirrored=mirrored_step(known.folder))
+            return replace(known, mirror=mirror_state(known.folder))
         made = self._adapters.of_run(job.id) if job.status == "completed" else None
         view = replace(
             job_view(job, self._runs / job.id),

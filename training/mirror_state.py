@@ -33,6 +33,15 @@ class MirrorState:
     at: float = 0.0
     """When this was written, in seconds since 1970."""
 
+    @property
+    def text(self) -> str:
+        """How far the mirror is, and why no further."""
+        parts = ["nothing yet" if self.step is None else f"step {self.step}"]
+        if self.behind:
+            late = "checkpoint" if self.behind == 1 else "checkpoints"
+            parts.append(f"{self.behind} {late} and {self.lag_s:,.0f} s behind")
+        return ", ".join([*parts, *([] if self.error is None else [self.error])])
+
     def to_dict(self) -> dict[str, Any]:
         """Return what stands in `mirror/state.json`."""
         return asdict(self)

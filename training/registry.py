@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from core.digests import folder_digest
-from core.errors import AppError, InputError, StorageError, TrainingError
+from core.errors import AppError, InputError, NotFoundError, StorageError, TrainingError
 from core.messages import JsonValue, new_id
 from core.store import Store
 from core.store.adapters import AdapterSource, StoredAdapter, StoredAdapters
@@ -86,9 +86,15 @@ class Registry:
         """Return one version, by its name or as `MODEL@VERSION`.
 
         Raises:
-            NotFoundError: there is none of this name.
+            NotFoundError: there is none of this name, or it is another model's.
         """
-        return self._stored.get(name.rpartition("@")[2])
+        model, _, version = name.rpartition("@")
+        stored = self._stored.get(version)
+        if model and model != stored.model:
+            raise NotFoundError(
+                f"no adapter named {name[:80]!r}; {version!r} is of {stored.model!r}"
+            )
+        return stored
 
     def check(self, name: str) -> Path:
         """Return a version's folder if it is what was registered.

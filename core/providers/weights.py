@@ -73,6 +73,16 @@ def _file_bytes(path: Path, value_bytes: float | None) -> int:
         return size
 
 
+def import_transformers() -> None:
+    """Import the library whole, once.
+
+    Two threads that begin to import it at the same time may find half of it (transformers 5.23
+    puts another object in its place while it is being imported).
+    """
+    with ONE_AT_A_TIME:
+        import transformers  # noqa: F401
+
+
 def load_folder(name: str, folder: Path, precision: Precision) -> Weights:
     """Load a model folder: safetensors only, no code from the folder is run.
 
@@ -80,6 +90,7 @@ def load_folder(name: str, folder: Path, precision: Precision) -> Weights:
         UnavailableError: the folder is missing, damaged or incomplete.
         MissingExtraError: the precision needs a package that is not installed.
     """
+    import_transformers()
     from huggingface_hub.errors import StrictDataclassError
     from safetensors import SafetensorError
     from transformers.utils.logging import disable_progress_bar
@@ -112,6 +123,7 @@ def check_context(name: str, folder: Path, context: int) -> None:
     Raises:
         UnavailableError: says what the catalog may say.
     """
+    import_transformers()
     from transformers import AutoConfig
 
     try:
@@ -134,6 +146,7 @@ def load_tokenizer(name: str, folder: Path) -> "PreTrainedTokenizerFast":
     Raises:
         UnavailableError: the folder has none, or a damaged one.
     """
+    import_transformers()
     from transformers import AutoTokenizer
 
     try:

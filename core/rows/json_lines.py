@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from core.errors import NotFoundError, StorageError
+from core.errors import InputError, NotFoundError, StorageError
 from core.json_text import MAX_BYTES, JsonFailure, parse_json
 from core.messages import JsonValue
 
@@ -34,6 +34,7 @@ def json_lines(path: Path) -> Iterator[Line]:
 
     Raises:
         NotFoundError: there is no such file.
+        InputError: it is a folder.
         StorageError: the file can't be read.
     """
     try:
@@ -45,6 +46,8 @@ def json_lines(path: Path) -> Iterator[Line]:
                     yield _line(number, raw)
     except FileNotFoundError as error:
         raise NotFoundError(f"no file {str(path)!r}") from error
+    except IsADirectoryError as error:
+        raise InputError(f"{str(path)!r} is a folder; name a file") from error
     except OSError as error:
         raise StorageError(f"{str(path)!r} can't be read: {error.strerror}") from error
 

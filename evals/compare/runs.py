@@ -90,9 +90,13 @@ def scores_of_runs(a: RunFolder, b: RunFolder, metric: str | None = None) -> tup
 def _read(folder: RunFolder) -> _Run:
     manifest, status = folder.manifest(), folder.status()
     if status != "completed":
+        todo = (
+            "grade a file with all of its answers"
+            if manifest.mode == "predictions"
+            else f"finish it with `python -m evals run --resume {manifest.run}`"
+        )
         raise IncomparableError(
-            f"run {manifest.run!r} is {status}, and its marks can't be compared; finish it with "
-            f"`python -m evals run --resume {manifest.run}`"
+            f"run {manifest.run!r} is {status}, and its marks can't be compared; {todo}"
         )
     grades: dict[str, list[Grade]] = {}
     for grade in folder.grades():

@@ -11,6 +11,7 @@ from typing import Literal
 
 from core.errors import ScoringError
 from core.messages import JsonValue
+from core.rows.bfcl import CATEGORIES
 from evals.scorers.bfcl_decode import DecodedCall
 from evals.scorers.bfcl_values import NESTED, TYPES, CheckerCrashError, Parameter, value_fault
 
@@ -28,8 +29,6 @@ Fault = Literal[
     "crash",
 ]
 """What BFCL finds wrong first; `no_match`: an expected parallel call fits none of the calls."""
-
-CATEGORIES = ("simple", "simple_python", "multiple", "parallel", "parallel_multiple", "irrelevance")
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +130,8 @@ def entry_of(
     category: JsonValue, functions: JsonValue, expected: Sequence[PossibleAnswer], has_dots: bool
 ) -> Entry:
     """Read one test; without `has_dots` names are compared with `_` in place of `.`.
+
+    The official checker does the one or the other by the model that answered.
 
     Raises:
         ScoringError: the category is another, a function is none of BFCL's, or an expected call

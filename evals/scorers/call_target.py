@@ -5,7 +5,8 @@
     {"calls": []}                                        no tool fits, and none must be called
 
 BFCL's `""` says that the argument may be left out. Its names hold dots, which OpenAI's don't
-allow: where a tool is offered with `_` for the dot, it is expected so.
+allow: where a tool is offered with `_` for the dot, it is expected so, and BFCL's own name is read
+as the same tool's.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -36,6 +37,8 @@ class Target:
     tools: Mapping[str, Tool] = field(hash=False)
     bfcl: Entry | None
     """The same as BFCL judges it; None: the sample is not BFCL's."""
+    dotted: Mapping[str, str] = field(default_factory=dict, hash=False)
+    """BFCL's own names of tools that are offered with `_` for the dot, and the offered ones."""
 
     def is_valid(self, call: Call) -> bool:
         """Say whether a call keeps to its tool's schema, as far as the target itself does."""
@@ -60,7 +63,8 @@ def target_of(sample: Sample) -> Target:
     if not isinstance(items, list) or len(items) > MAX_CALLS:
         raise ScoringError(f"{SHAPE}, at most {MAX_CALLS} of them")
     calls = tuple(_expected(item, tools) for item in items)
-    return Target(calls, tools, _entry(sample, items, tools.keys()))
+    dotted = _dotted(sample.details.get("functions"), tools.keys())
+    return Target(calls, tools, _entry(sample, items, tools.keys()), dotted)
 
 
 def target_calls(target: Target) -> tuple[Call, ...]:
@@ -115,6 +119,13 @@ def _defaults(tool: Tool | None) -> JsonObject:
 def _offered_name(name: str, offered: Collection[str]) -> str:
     plain = name.replace(".", "_")
     return plain if plain in offered and name not in offered else name
+
+
+def _dotted(functions: JsonValue, offered: Collection[str]) -> dict[str, str]:
+    given = functions if isinstance(functions, list) else []
+    names = [each["name"] for each in given if isinstance(each, Mapping) and "name" in each]
+    found = {name: _offered_name(name, offered) for name in names if isinstance(name, str)}
+    return {name: plain for name, plain in found.items() if name != plain}
 
 
 def _entry(sample: Sample, items: Sequence[JsonValue], offered: Collection[str]) -> Entry | None:

@@ -11,7 +11,7 @@ strict JSON and tags, as its function-calling mode does.
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from core.messages import JsonValue
 from evals.calls import AnswerCalls, Call, read_answer
@@ -44,8 +44,8 @@ class ToolCallScorer:
             ScoringError: the target is none of tool calls, or a tool's schema can't be used.
         """
         target = target_of(sample)
-        names = list(target.tools)
-        reading = read_answer(answer.text, answer.tool_calls or (), names)
+        names = [*target.tools, *target.dotted]
+        reading = _renamed(read_answer(answer.text, answer.tool_calls or (), names), target)
         fault = _fault(target, reading)
         is_repair = bool(reading.repairs and target.calls)
         values = {STRICT: float(fault is None and not is_repair)}
@@ -57,7 +57,7 @@ class ToolCallScorer:
             values[ABSTENTION] = values[STRICT]
         failure = "format" if is_repair else fault
         if target.bfcl:
-            bfcl_fault, marks = _bfcl(target.bfcl, answer, reading)
+            bfcl_fault, marks = _bfcl(target, target.bfcl, answer, reading)
             values[BFCL] = float(bfcl_fault is None)
             repaired.update(marks)
             notes["bfcl"] = bfcl_fault
@@ -97,18 +97,35 @@ def _nearest(faults: Sequence[CallFault | None]) -> CallFault:
     return min((fault for fault in faults if fault), key=SEVERITY.index)
 
 
+def _renamed(reading: AnswerCalls, target: Target) -> AnswerCalls:
+    """Return the calls by the names that the tools are offered with."""
+    calls = tuple(
+        replace(call, name=target.dotted.get(call.name, call.name)) for call in reading.calls
+    )
+    return replace(reading, calls=calls)
+
+
 def _bfcl(
-    entry: Entry, answer: Answer, reading: AnswerCalls
+    target: Target, entry: Entry, answer: Answer, reading: AnswerCalls
 ) -> tuple[str | None, dict[str, float]]:
     """Return what BFCL finds wrong, and the mark after repairs where it could read nothing."""
     if answer.tool_calls:
-        return entry.fault(decode_arguments(answer.tool_calls)), {}
-    decoded = decode_prompt(answer.text)
+        return entry.fault(_offered(decode_arguments(answer.tool_calls), target)), {}
+    decoded = _offered(decode_prompt(answer.text), target)
     calls = tuple(DecodedCall(call.name, call.arguments) for call in reading.calls)
     if decoded is None and reading.form in ("tags", "json"):
         decoded = calls
     repaired = {BFCL: float(entry.fault(calls) is None)} if decoded is None and calls else {}
     return entry.fault(decoded), repaired
+
+
+def _offered(
+    decoded: Sequence[DecodedCall] | None, target: Target
+) -> tuple[DecodedCall, ...] | None:
+    """Return decoded calls by the names that the tools are offered with."""
+    if decoded is None:
+        return None
+    return tuple(replace(call, name=target.dotted.get(call.name, call.name)) for call in decoded)
 
 
 def _notes(reading: AnswerCalls) -> dict[str, JsonValue]:

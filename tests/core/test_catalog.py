@@ -74,6 +74,8 @@ def test_an_id_may_name_an_adapter(load):
         catalog.resolve("nope")
     with pytest.raises(ModelNotAllowedError, match="'lead' has no adapter 'v1'; .*: none"):
         catalog.resolve("lead@v1")
+    with pytest.raises(ModelNotAllowedError, match="'m' has no adapter ''; its adapters: v1, 2"):
+        catalog.resolve("m@")  # Not the base model under another name.
 
 
 @pytest.mark.parametrize(

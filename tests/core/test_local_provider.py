@@ -1,5 +1,7 @@
 import json
 import shutil
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -463,3 +465,28 @@ def test_both_engines_give_the_same_answer_and_are_cached_apart(tmp_path):
     assert len(texts) == 1
     assert len(identities) == 2
     assert len(list((tmp_path / "gguf").glob("*.gguf"))) == 1
+
+
+def test_two_threads_that_load_at_once_both_find_the_whole_library():
+    program = """
+import sys, threading
+from pathlib import Path
+from core.providers.weights import check_context
+
+failures = []
+
+def look():
+    try:
+        check_context("lead", Path("assets/models/lead"), 100)
+    except ImportError as error:
+        failures.append(error)
+
+first = threading.Thread(target=look)
+first.start()
+while "transformers" not in sys.modules:
+    pass
+look()
+first.join()
+sys.exit(len(failures))
+"""
+    assert subprocess.run([sys.executable, "-c", program], cwd=PROJECT).returncode == 0

@@ -75,7 +75,9 @@ def test_tasks_are_listed_with_their_sizes(evals):
     assert found[TASK]["items"] == ITEMS
     assert found[TASK]["groups"] == ITEMS / 2
     assert found[TASK]["primary"] == "gsm8k"
-    assert TASK in evals("tasks").stdout
+    floor = found[TASK]["floor"]
+    line = next(x for x in evals("tasks").stdout.splitlines() if x.startswith(TASK))
+    assert ("floor unknown" if floor is None else f"floor {floor:.3f}") in line
 
 
 def test_a_task_that_is_broken_is_named_beside_the_others(evals, tmp_path):
@@ -219,11 +221,12 @@ def test_hostile_answers_are_wrong_and_harm_nobody(evals, predictions):
         ('{"id": "elsewhere", "completion": "7"}', "1 ids are not the task's"),
         ('{"id": "q1", "completion": "7"}\n{"id": "q1", "completion": "8"}', "stands on line 1"),
         ("", "holds no answers"),
+        ('{"id": "q1", "completion": "caf\udce9"}', "line 1: not UTF-8: byte 32"),
     ],
 )
 def test_a_file_that_holds_no_answers_is_refused_with_its_line(evals, tmp_path, line, text):
     path = tmp_path / "answers.jsonl"
-    path.write_text(f"{line}\n")
+    path.write_text(f"{line}\n", errors="surrogateescape")
     done = grade(evals, path)
     assert done.returncode == 2
     assert text in one_object(done)["error"]["message"]
@@ -261,7 +264,9 @@ def test_a_comparison_with_an_invalid_run_ends_with_40(evals, predictions):
     part = one_object(grade(evals, predictions("part.jsonl", items=20)))["run"]
     done = evals("compare", good, part, "--json")
     assert done.returncode == 40
-    assert "invalid" in one_object(done)["error"]["message"]
+    message = one_object(done)["error"]["message"]
+    assert "invalid" in message
+    assert "all of its answers" in message  # There is nothing to resume.
 
 
 def test_battles_are_rated(evals, tmp_path):
@@ -308,7 +313,10 @@ def test_a_dataset_is_imported_and_then_a_task(evals, tmp_path):
         (("grade", "--task", TASK), "name what to grade"),
         (("grade", "--task", TASK, "--predictions", "nope"), "no file 'nope'"),
         (("compare", "nope", "nope2"), "no run named 'nope'"),
+        (("compare", __file__, "no.jsonl"), "no run named 'no.jsonl'"),
+        (("compare", __file__, "x" * 5_000), "nor is there such a file"),
         (("ratings", "--battles", "nope"), "no file 'nope'"),
+        (("ratings", "--battles", "."), "is a folder"),
     ],
 )
 def test_wrong_usage_is_2_an_error_object_and_one_line(evals, arguments, text):

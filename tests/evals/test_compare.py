@@ -17,6 +17,7 @@ from evals.compare import (
     compare_files,
     read_scores,
 )
+from evals.comparison_text import comparison_text
 from tests.evals.compared_runs import MARKS_A, MARKS_B
 
 
@@ -83,6 +84,24 @@ def test_shared_groups_make_slices_and_a_clustered_test() -> None:
     printed = found.to_dict()["slices"]
     assert isinstance(printed, list)
     assert {"slice", "n", "difference", "p_value", "p_holm", "flipped"} <= set(printed[0])
+
+
+def test_the_text_shows_effect_and_slices_and_no_control_character() -> None:
+    rows = [
+        tuple(
+            ScoredRow(f"q{k}", mark, None, "\x1b[2Jlong" if k < 15 else f"s{k}") for k, mark in each
+        )
+        for each in (enumerate(MARKS_A), enumerate(MARKS_B))
+    ]
+    found = compare(*(Scores(name, "score", side) for name, side in zip("AB", rows, strict=True)))
+    lines = comparison_text(found).splitlines()
+    assert found.difference.effect is not None
+    assert f"effect {found.difference.effect:+.2f} standard deviations" in lines[2]
+    sliced = lines[lines.index("") + 1 :]
+    assert sliced[0].split() == ["slice", "items", "difference", "p", "(Holm)", "fixed", "broken"]
+    assert sliced[1].split()[:2] == ["[2Jlong", "15"]
+    assert [line.split()[1:] for line in sliced[2:]] == [["1", "too", "few", "items"]] * 5
+    assert "\x1b" not in comparison_text(found)
 
 
 def test_labels_make_slices_of_independent_items() -> None:

@@ -180,3 +180,25 @@ def test_an_answer_that_can_not_be_graded_gives_no_figure():
 def test_a_reference_of_another_shape_is_refused(reference, part):
     with pytest.raises(InputError, match=part):
         load("routing_accuracy").compute(predictions=["a"], references=[reference])
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "part"),
+    [
+        (
+            "exact_match",
+            {"predictions": ["a"]},
+            "needs references: ",
+        ),
+        ("exact_match", {"predictions": [None], "references": ["a"]}, "prediction number 0 must"),
+        ("exact_match", {"predictions": ["a"], "references": [["a"]]}, "reference number 0 must"),
+        (
+            "bfcl_ast",
+            {"predictions": ["seat()"], "references": ['{"target": {"calls": []}}']},
+            "no reference has what 'bfcl_ast' judges by",
+        ),
+    ],
+)
+def test_what_gives_no_figure_is_an_error_that_says_why(name, given, part):
+    with pytest.raises(InputError, match=part):
+        load(name).compute(**given)

@@ -202,6 +202,7 @@ def test_wrong_usage_is_one_sentence_and_exit_code_2(
         ({"rank": 0}, "rank must be a whole number of 1 to 1024, got 0"),
         ({"ranks": 4}, "unknown key 'ranks' in the run's settings; did you mean 'rank'?"),
         ({"dataset": "none@v1"}, "none"),
+        ({"mirror": "nosuch://place"}, "the mirror's URL can't be used: Protocol not known"),
     ],
 )
 def test_wrong_settings_are_refused_before_anything_is_queued(

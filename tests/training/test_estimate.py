@@ -1,5 +1,6 @@
 """What a run will take: measured where it fits, refused with a way out where it does not."""
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -51,8 +52,9 @@ def test_ten_steps_tell_what_a_run_takes(home: Path) -> None:
 
 
 def test_without_a_price_there_is_no_cost_and_wrong_ones_are_refused(home: Path) -> None:
-    with pytest.raises(InputError, match="price"):
-        estimate(config_of(home), settings_of(home), price_per_hour=-1)
+    for price in (-1, math.nan, math.inf):
+        with pytest.raises(InputError, match="price"):
+            estimate(config_of(home), settings_of(home), price_per_hour=price)
     with pytest.raises(NotFoundError):
         estimate(config_of(home, dataset="nothing@v1"), settings_of(home))
 

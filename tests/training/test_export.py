@@ -1,5 +1,6 @@
 """Exports: whole folders that say what base and adapter say, or a clear refusal."""
 
+import hashlib
 import json
 import os
 import subprocess
@@ -300,6 +301,8 @@ def test_gguf_exports_of_a_registered_adapter(source: Source, tmp_path: Path):
     assert lora.get_field("adapter.type").contents() == "lora"
     done = export(source, "gguf", tmp_path / "whole", "Q8_0")
     assert set(done["files"]) == {"README.md", "tiny-toolcall-v1.gguf"}
+    whole_file = (tmp_path / "whole" / "tiny-toolcall-v1.gguf").read_bytes()
+    assert done["digest"] == f"sha256:{hashlib.sha256(whole_file).hexdigest()}"
     whole = GGUFReader(tmp_path / "whole" / "tiny-toolcall-v1.gguf")
     assert whole.get_field("tokenizer.ggml.tokens").contents()[:2] == ["<|end|>", "<|pad|>"]
     assert whole.get_field("tokenizer.ggml.pre").contents() == "gpt-2"

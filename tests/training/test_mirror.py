@@ -143,6 +143,8 @@ def test_a_mirror_that_fails_is_told_and_catches_up(run: Path, tmp_path: Path) -
         state = mirror_state(run)
         assert state is not None
         assert (state.step, state.behind) == (None, 3)
+        assert state.text.startswith("nothing yet, 3 checkpoints and ")
+        assert str(state.error) in state.text
         assert state.lag_s >= 0
         (tmp_path / "store").unlink()
         assert process.wait(timeout=60) == 0

@@ -190,6 +190,9 @@ def test_a_version_outlives_its_run_and_is_for_reading_only(
     folder = completed_run(services.settings.home, services.catalog, "a", adapter_folder)
     stored = registry.register("a")
     (folder / "adapter" / "adapter_config.json").unlink()
+    assert registry.get(f"{stored.model}@{stored.name}") == stored
+    with pytest.raises(NotFoundError, match="is of 'tiny'"):
+        registry.get(f"another@{stored.name}")
     kept = registry.check(stored.name)
     assert {path.stat().st_mode & 0o777 for path in kept.iterdir()} == {0o444}
     (kept / "adapter_config.json").unlink()

@@ -11,6 +11,7 @@ from core.catalog_files import load_catalog
 from core.errors import InputError, ModelNotAllowedError, NotFoundError
 from tests.training.tiny_runs import config_of, settings_of
 from training.config import RANGES, TrainConfig
+from training.job_command import read_config
 from training.presets import PRESETS
 from training.run_folder import create_run, read_run
 
@@ -56,6 +57,11 @@ def test_settings_survive_the_way_to_disk(name: str) -> None:
         ({"recipe": "dpo", "batch_tokens": 500}, "counts examples"),
         ({"recipe": "kto", "batch_size": 1}, "above 1"),
         ({"model": " "}, "model must be a text"),
+        ({"rank": None}, "rank must be"),
+        ({"learning_rate": None}, "learning_rate must be"),
+        ({"packing": None}, "packing must be"),
+        ({"mirror": 5}, "mirror must be"),
+        ({"preset": ["persona"]}, "choose one of: tool-call, persona"),
         ({"mirror": "s3://key:secret@bucket"}, "holds a password"),
     ],
 )
@@ -63,6 +69,16 @@ def test_what_cannot_be_is_refused(values: dict[str, Any], words: str) -> None:
     with pytest.raises(InputError, match=words) as told:
         TrainConfig.from_dict({**LEAST, **values})
     assert "secret@" not in str(told.value)
+
+
+@pytest.mark.parametrize(("text", "rate"), [("2e-4", 2e-4), ("1E-05", 1e-5), ("1.5e-3", 1.5e-3)])
+def test_a_rate_in_a_file_may_be_written_as_people_write_it(
+    text: str, rate: float, tmp_path: Path
+) -> None:
+    file = tmp_path / "run.yaml"
+    file.write_text(f"model: understudy\ndataset: 1e5b\nlearning_rate: {text}\n")
+    config = read_config(file)
+    assert (config.learning_rate, config.dataset) == (rate, "1e5b")
 
 
 def test_a_missing_dataset_is_named() -> None:

@@ -18,7 +18,7 @@ from core.errors import InputError
 from core.messages import JsonObject, JsonValue
 from core.rows.records import Record, records
 from training.datasets.example import Example
-from training.datasets.formats import FORMATS, detect, reader_of
+from training.datasets.formats import BFCL, FORMATS, detect, reader_of
 from training.datasets.near import NearIndex
 from training.datasets.words import asked, folded, words_of
 
@@ -114,10 +114,20 @@ def _item(record: Record, file: str) -> JsonObject:
             "a row of an evaluation must have id, input and target, or be of one of the formats: "
             f"{', '.join(FORMATS)}"
         )
-    example = reader_of(format)(record)
-    said: list[JsonValue] = [{"role": "user", "content": text} for text in asked(example.messages)]
-    is_named = record.value.get("id") not in (None, "")
-    return {"id": example.id if is_named else f"{file}, {record.place}", "input": said}
+    texts = _bfcl(record) if format == BFCL else asked(reader_of(format)(record).messages)
+    said: list[JsonValue] = [{"role": "user", "content": text} for text in texts]
+    name = record.value.get("id")
+    return {"id": f"{file}, {record.place}" if name in (None, "") else str(name), "input": said}
+
+
+def _bfcl(record: Record) -> list[str]:
+    """Return what a person says in a row of BFCL's, whose answers stand in another file."""
+    turns = record.value["question"]
+    parts = turns if isinstance(turns, list) else []
+    texts = [text for part in parts for text in _questions(part)]
+    if not texts:
+        raise InputError("question must be a list of turns, each a list of messages")
+    return texts
 
 
 def _questions(given: JsonValue) -> list[str]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from core.errors import InputError
+from core.providers.weights import import_transformers
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -23,6 +24,7 @@ def check_architecture(name: str, folder: Path) -> None:
     Raises:
         InputError: it can't; a folder that can't be read passes, for loading says why.
     """
+    import_transformers()
     from transformers import MODEL_FOR_CAUSAL_LM_MAPPING, AutoConfig
 
     try:

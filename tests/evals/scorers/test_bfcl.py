@@ -227,16 +227,20 @@ def test_a_crash_spoils_the_parallel_call_that_would_fit(oracle):
     assert ours(item, Answer(text)) == oracle.of_text(item, text) == (False, "crash")
 
 
-def test_names_are_expected_as_the_tools_are_offered(oracle, items):
+def test_a_tool_offered_without_its_dot_may_be_called_by_either_name(oracle, items):
     item = next(item for item in items if item.functions[0]["name"] == "math.factorial")
     text, plain = "math_factorial(number=5)", "math.factorial(number=5)"
     tool = Tool("math_factorial", "", {"type": "object"})
     fields = {name: getattr(item.sample, name) for name in ("id", "messages", "target", "group")}
     offered = Sample(**fields, tools=(tool,), details=item.sample.details)
+    calls = structured([("math.factorial", '{"number": 5}')])
+    for written in (Answer(text), Answer(plain), calls):  # Officially the model decides which.
+        assert score(offered, written).values == {"tool_call_strict": 1.0, "bfcl_ast": 1.0}
+    other = score(offered, Answer("math-factorial(number=5)"))
+    assert set(other.values.values()) == {0.0}
+    assert oracle.of_text(item, text, UNDERSCORED).is_right
+    assert oracle.of_text(item, plain).is_right
     for written in (text, plain):
-        found = score(offered, Answer(written))
-        official = oracle.of_text(item, written, UNDERSCORED)
-        assert bool(found.values["bfcl_ast"]) == official.is_right == (written == text)
         assert ours(item, Answer(written)) == oracle.of_text(item, written)
 
 

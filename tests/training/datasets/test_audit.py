@@ -252,6 +252,20 @@ def test_rows_of_any_format_are_items_to_check_against(tmp_path):
     assert leakage.of(said("Who is last?", "x")).kind == "exact"
 
 
+def test_a_file_of_bfcl_is_checked_against_as_it_was_downloaded(tmp_path):
+    """Its answers stand in another file, and what is asked is enough."""
+    path = tmp_path / "BFCL_v4_simple_python.json"
+    turns = [[{"role": "user", "content": "Seat Ada"}], [{"role": "user", "content": "And Bob"}]]
+    row = {"id": "simple_0", "question": turns, "function": [{"name": "seat", "parameters": {}}]}
+    path.write_text(json.dumps(row) + "\n")
+    leakage = Leakage(read_items(path))
+    assert leakage.items == 1
+    assert leakage.of(said("Seat Ada\nand Bob", "x")).item == "simple_0"
+    path.write_text(json.dumps({**row, "question": "Seat Ada"}) + "\n")
+    with pytest.raises(InputError, match="line 1: question must be a list of turns"):
+        list(read_items(path))
+
+
 def test_what_is_no_item_of_an_evaluation_is_refused(tmp_path):
     path = tmp_path / "items.jsonl"
     path.write_text('{"id": "1", "input": "x"}\n{"prompt": "y"}\n')

@@ -94,8 +94,8 @@ def test_an_audit_tells_why_rows_of_its_version_were_refused(settings, small):
     assert [f["defect"] for f in audited["findings"] if f["id"] == "open"] == ["zero_supervision"]
 
 
-def test_a_format_that_must_not_be_learnt_is_refused_with_the_reason(settings, small):
-    with pytest.raises(InputError, match="bfcl is an evaluation.*evals import bfcl"):
+def test_rows_of_another_format_are_refused_with_the_one_they_look_like(settings, small):
+    with pytest.raises(InputError, match="read as bfcl.*the row looks like messages"):
         data_line(parsed("import", str(small), "--name", "x", "--format", "bfcl"), settings)
 
 

@@ -193,7 +193,7 @@ def test_a_parquet_file_keeps_tools_without_the_nulls_it_adds(tmp_path):
         (b'{"prompt": "x", "completion": ""}', "a.jsonl", "no row .* could be read .*line 1"),
         (b"x", "a.xlsx", "ends with one of: .jsonl"),
         (b"PAR1 no more", "a.parquet", "can't be read as Parquet"),
-        (b'{"question": [], "function": []}', "a.jsonl", "bfcl is an evaluation"),
+        (b'{"question": [], "function": []}', "a.jsonl", "read as bfcl; line 1: question must"),
     ],
 )
 def test_a_file_that_gives_no_row_leaves_nothing_behind(tmp_path, content, name, reason):
@@ -294,9 +294,10 @@ def test_public_files_are_read(public_data, tmp_path):
         "xlam/toolcall/train.jsonl": ("xlam", 300, 0),
         "hermes/hermes_test.jsonl": ("hermes", 29, 21),
         "gsm8k/train.jsonl": ("gsm8k", 500, 0),
+        "bfcl/BFCL_v4_multiple.json": ("bfcl", 200, 0),
     }
     for number, (name, (format, rows, refused)) in enumerate(expected.items()):
         report = import_dataset(tmp_path, Path(public_data) / name, f"d{number}")
         assert (report.format, report.version.rows, report.refused) == (format, rows, refused)
-    with pytest.raises(InputError, match="bfcl is an evaluation"):
-        import_dataset(tmp_path, Path(public_data) / "bfcl" / "BFCL_v4_multiple.json", "b")
+    with pytest.raises(InputError, match="read as bfcl; line 1: no call fits"):
+        import_dataset(tmp_path, Path(public_data) / "bfcl" / "BFCL_v4_irrelevance.json", "b")
