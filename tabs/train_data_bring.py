@@ -156,7 +156,8 @@ class BringCallbacks:
         wanted = text_of(values[self._widgets.format]) or None
         report = import_dataset(self._parts.home, checked_file(file), name, wanted)
         told = told_of(report.version, report.refused, report.is_unchanged)
-        return report.version, f"{told} Read as {report.format}."
+        notes = "".join(f" {as_line(note)}." for note in report.notes)
+        return report.version, f"{told} Read as {report.format}.{notes}"
 
     def _from_inside(self, source: str, values: Update, name: str) -> tuple[Version, str]:
         if source not in SOURCES:

@@ -157,7 +157,7 @@ def test_a_file_is_shown_before_it_is_imported(page: Page, tmp_path: Path) -> No
         ("a.jsonl", b'{"id": "\xff"}\n', "not UTF-8"),
         ("a.csv", b"instruction,output\nwho,\n", "No row"),
         ("a.parquet", b"PAR1nothing", "Parquet"),
-        ("a.json", b'{"question": [[]], "function": []}', "evaluation"),
+        ("a.json", b'{"question": [[]], "function": []}', "none under its id"),
         ("a.jsonl", b"", "holds no row"),
         ("a.exe", b"MZ", "ends with one of"),
     ],

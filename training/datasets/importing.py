@@ -17,7 +17,7 @@ from core.rows.records import Record, records
 from core.rows.refusals import Refusal, Refusals
 from training.datasets.drafts import draft
 from training.datasets.example import Example, Kind
-from training.datasets.formats import detect, reader_of
+from training.datasets.formats import NOTES, detect, reader_of, rows_of
 from training.datasets.versions import Version, check_name, list_versions
 
 PREVIEWED = 3
@@ -44,6 +44,8 @@ class ImportReport:
     """The first rows, as they stand in the dataset."""
     is_unchanged: bool
     """Whether a version with the same rows was there already."""
+    notes: tuple[str, ...]
+    """What must be known about the format before training on it."""
 
     def to_dict(self) -> dict[str, JsonValue]:
         """Return the report as JSON."""
@@ -60,6 +62,7 @@ class ImportReport:
             "examples": [example.to_dict() for example in self.examples],
             "preview": list(self.preview),
             "is_unchanged": self.is_unchanged,
+            "notes": list(self.notes),
         }
 
 
@@ -79,7 +82,7 @@ def import_dataset(home: Path, path: Path, name: str, format: str | None = None)
     found = format or format_of(path)
     intake = Intake(reader_of(found))
     with draft(home, name) as new:
-        for example in intake.accepted(records(path), path.name):
+        for example in intake.accepted(rows_of(path, found), path.name):
             try:
                 new.add(example)
             except InputError as error:
@@ -122,8 +125,9 @@ def preview(path: Path, format: str | None = None, rows: int = 5) -> list[dict[s
         NotFoundError: there is no such file.
         StorageError: the file can't be read.
     """
-    read = reader_of(format or format_of(path))
-    return [_previewed(record, read) for record in islice(records(path), rows)]
+    found = format or format_of(path)
+    read = reader_of(found)
+    return [_previewed(record, read) for record in islice(rows_of(path, found), rows)]
 
 
 class Intake:
@@ -164,6 +168,7 @@ class Intake:
             kind=self._kind or "sft",
             preview=tuple(self.preview),
             is_unchanged=is_unchanged,
+            notes=NOTES.get(format, ()),
         )
 
     def _taken(self, record: Record, source: str) -> Example:

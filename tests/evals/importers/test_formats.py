@@ -9,10 +9,10 @@ from pyarrow import parquet
 
 from core.errors import InputError, NotFoundError
 from core.messages import Message
+from core.rows.bfcl import json_schema
 from core.rows.xlam import parameter_schema
 from evals.dataset import read_samples
 from evals.importers import import_dataset
-from evals.importers.bfcl import json_schema
 
 TOOL = {
     "type": "function",

@@ -1,16 +1,19 @@
 """The formats by name, and which of them a row looks like."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 
 from core.errors import InputError
 from core.messages import JsonObject
-from core.rows.records import Record
+from core.rows.records import Record, records
 from training.datasets.example import Example, example_of
+from training.datasets.formats.bfcl import EVALUATION, from_bfcl, with_answers
 from training.datasets.formats.calls import from_hermes, from_xlam, from_xlam_structured
 from training.datasets.formats.chats import from_messages, from_sharegpt
 from training.datasets.formats.pairs import from_alpaca, from_gsm8k, from_prompt_completion
 from training.datasets.formats.preferences import from_preference
 
+BFCL = "bfcl"
 FORMATS: Mapping[str, Callable[[Record], JsonObject]] = {
     "messages": from_messages,
     "prompt_completion": from_prompt_completion,
@@ -21,12 +24,10 @@ FORMATS: Mapping[str, Callable[[Record], JsonObject]] = {
     "xlam_structured": from_xlam_structured,
     "hermes": from_hermes,
     "gsm8k": from_gsm8k,
+    BFCL: from_bfcl,
 }
-BFCL = "bfcl"
-BFCL_REASON = (
-    "bfcl is an evaluation, and a model that has learnt it can't be measured by it; import it with "
-    "python -m evals import bfcl"
-)
+NOTES: Mapping[str, tuple[str, ...]] = {BFCL: (EVALUATION,)}
+"""What whoever imports a format must know before training on it."""
 MARKS: tuple[tuple[tuple[str, ...], str], ...] = (
     (("messages",), "messages"),
     (("conversations",), "sharegpt"),
@@ -51,10 +52,8 @@ def reader_of(name: str) -> Callable[[Record], Example]:
     """Return what reads a record of the format.
 
     Raises:
-        InputError: there is no such format, or it is one that must not be trained on.
+        InputError: there is no such format.
     """
-    if name == BFCL:
-        raise InputError(BFCL_REASON)
     convert = FORMATS.get(name)
     if convert is None:
         raise InputError(f"no format named {name!r}; choose one of: {', '.join(FORMATS)}")
@@ -69,6 +68,17 @@ def reader_of(name: str) -> Callable[[Record], Example]:
             raise InputError(f"{error} (the row looks like {seen})") from error
 
     return read
+
+
+def rows_of(path: Path, name: str) -> Iterator[Record]:
+    """Yield the rows of a file of the format, with what other files say about them.
+
+    Raises:
+        InputError: the file as a whole can't be read as that.
+        NotFoundError: there is no such file.
+        StorageError: the file can't be read.
+    """
+    return with_answers(path) if name == BFCL else records(path)
 
 
 def detect(row: JsonObject) -> str | None:
