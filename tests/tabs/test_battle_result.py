@@ -109,9 +109,9 @@ def test_a_vote_on_an_item_shows_differences_and_then_the_marks(section):
 
     vote = events["battle_choose_tie"](BattleState(battle=ticket.id), [], request)
     first, second = ({w.elem_id: value for w, value in update.items()} for update in vote)
-    assert first["battle-result"]["elem_classes"] == []
+    assert first["battle-result"]["visible"] is True
     assert "struck through" in first["battle-result"]["value"]
     assert "gsm8k" not in first["reveal-a"]["value"]
     for side in ("reveal-a", "reveal-b"):
         assert "gsm8k 0.000" in second[side]["value"]
-        assert "elem_classes" not in second[side], "another battle may have hidden it meanwhile"
+        assert "visible" not in second[side], "another battle may have hidden it meanwhile"
