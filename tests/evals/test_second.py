@@ -11,11 +11,11 @@ import pytest
 
 from core.settings import PROJECT, Settings
 from evals.second import LEAST_REQUESTS, second_for
-from tests.evals.run_parts import TASK, write_task
+from tests.evals.run_parts import write_task
 
 ITEMS = LEAST_REQUESTS + 26
 SHARED = """
-import json, os, signal, sys
+import json, os, signal
 from contextlib import closing
 from core.services import make_services
 from core.settings import Settings
@@ -23,12 +23,11 @@ from evals.bench import Bench
 from evals.manifest import RunConfig
 from evals.progress import Watch
 from evals.run import carry_out, plan_run
-from evals.second import second_for
+from evals.second import Second
 from tests.evals.run_parts import TASK
 
-settings, items = Settings.from_env(os.environ), int(sys.argv[1])
-by_second = []
-with second_for(settings, "understudy", items) as share, closing(make_services(settings)) as made:
+settings, by_second = Settings.from_env(os.environ), []
+with closing(Second(settings, "understudy")) as second, closing(make_services(settings)) as made:
     import psutil
     (child,) = psutil.Process().children()
 
@@ -37,13 +36,24 @@ with second_for(settings, "understudy", items) as share, closing(make_services(s
             by_second.extend(ask.key.id for ask, _ in pairs)
             on_rows(pairs)
             child.send_signal(signal.SIGKILL)
-        return share(waiting, stop, noted)
+        return second.share(waiting, stop, noted)
 
     bench = Bench.of(made)
     folder = plan_run(bench, RunConfig("understudy", TASK, uses_cache=False))
     (summary,) = carry_out(bench, [folder], Watch(), helper)
     rows = [row.key.id for row in folder.rows()]
 print(json.dumps({"second": by_second, "rows": rows, "status": summary["status"]}))
+"""
+
+ALONE = """
+import os, sys
+import psutil
+from core.settings import Settings
+from evals.second import Second
+
+second = Second(Settings.from_env(os.environ), "understudy")
+print(psutil.Process().children()[0].pid, flush=True)
+sys.stdin.read()
 """
 
 
@@ -53,12 +63,8 @@ def environment(tmp_path) -> dict[str, str]:
     return {**os.environ, "UNDERSTUDY_HOME": str(tmp_path), "PYTHONPATH": str(PROJECT)}
 
 
-def settings_of(environment: dict[str, str]) -> Settings:
-    return Settings.from_env(environment)
-
-
 def test_what_a_killed_second_process_was_at_is_answered_by_the_first(environment):
-    command = [sys.executable, "-W", "ignore", "-c", SHARED, str(ITEMS)]
+    command = [sys.executable, "-W", "ignore", "-c", SHARED]
     done = subprocess.run(
         command, cwd=PROJECT, env=environment, capture_output=True, text=True, check=True
     )
@@ -70,21 +76,18 @@ def test_what_a_killed_second_process_was_at_is_answered_by_the_first(environmen
 
 
 def test_the_second_process_ends_with_the_first(environment):
-    command = [sys.executable, "-m", "evals", "run", "--model", "understudy", "--task", TASK]
+    command = [sys.executable, "-W", "ignore", "-c", ALONE]
     with subprocess.Popen(
-        [*command, "--no-cache"], cwd=PROJECT, env=environment, stderr=subprocess.PIPE, text=True
+        command, cwd=PROJECT, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE
     ) as process:
-        assert process.stderr is not None
-        assert TASK in process.stderr.readline()
-        children = psutil.Process(process.pid).children()
+        assert process.stdout is not None
+        second = psutil.Process(int(process.stdout.readline()))
         process.send_signal(signal.SIGKILL)
-    assert children
-    _, alive = psutil.wait_procs(children, timeout=60)
-    assert not alive
+    second.wait(timeout=60)
 
 
 def test_where_one_process_is_enough_there_is_no_second(environment):
-    settings = settings_of(environment)
+    settings = Settings.from_env(environment)
     for model, requests in (
         ("understudy", LEAST_REQUESTS - 1),
         ("no-such-model", ITEMS),
