@@ -15,8 +15,8 @@ from pathlib import Path
 sys.path[:0] = [str(Path(__file__).resolve().parent), str(Path(__file__).resolve().parent.parent)]
 
 import psutil  # noqa: E402  the repository is not a package
-from engines import LEAD, make_mid  # noqa: E402
 from figures import Figure  # noqa: E402
+from made_models import LEAD, make_mid  # noqa: E402
 
 from core.engines.base import Engine, Job  # noqa: E402
 from core.engines.llama_cpp import load_llama_cpp  # noqa: E402

@@ -23,8 +23,8 @@ sys.path[:0] = [str(Path(__file__).resolve().parent), str(Path(__file__).resolve
 
 import psutil  # noqa: E402  the repository is not a package
 from engine_agreement import prompt_tokens, prompts  # noqa: E402
-from engines import LEAD, make_adapter  # noqa: E402
 from figures import Figure, machine  # noqa: E402
+from made_models import LEAD, make_adapter  # noqa: E402
 
 from core.engines.base import Engine, Job  # noqa: E402
 from core.engines.llama_cpp import load_llama_cpp  # noqa: E402

@@ -13,7 +13,6 @@ import json
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -27,10 +26,10 @@ sys.path[:0] = [str(Path(__file__).resolve().parent), str(Path(__file__).resolve
 import httpx  # noqa: E402  the repository is not a package
 import psutil  # noqa: E402
 from figures import Figure, Goal, machine  # noqa: E402
+from made_models import LEAD, make_adapter, make_mid  # noqa: E402
 from rig import LIMITS, home_with  # noqa: E402
 from servers import PROJECT, free_port, running, wait_for  # noqa: E402
 
-LEAD = PROJECT / "assets" / "models" / "lead"
 NEW_TOKENS = 64
 ROUNDS, LEAST = 3, 16
 """Requests of each client, one after another; requests of all clients together, at least."""
@@ -163,20 +162,6 @@ def cpu_s(server: Server) -> float | None:
     return sum(sum(each.cpu_times()[:2]) for each in family)
 
 
-def make_adapter(folder: Path, seed: int) -> Path:
-    """Save a random LoRA of rank 16 on all linear layers."""
-    import torch
-    from peft import LoraConfig, get_peft_model
-    from transformers import AutoModelForCausalLM
-
-    torch.manual_seed(seed)
-    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
-    config = LoraConfig(r=16, lora_alpha=16, target_modules="all-linear", init_lora_weights=False)
-    place = Path(tempfile.mkdtemp(prefix="understudy-adapter-"))
-    get_peft_model(model, config).save_pretrained(place)
-    return place
-
-
 @contextmanager
 def ours(folder: Path, engine: str, adapters: Mapping[str, Path] | None = None) -> Iterator[Server]:
     """Run the app with this model, this engine and these adapters."""
@@ -209,31 +194,6 @@ def bare(folder: Path, threads: int) -> float:
     command = [sys.executable, "-c", GENERATE, str(folder), str(threads), asked, str(NEW_TOKENS)]
     done = subprocess.run(command, cwd=PROJECT, check=True, capture_output=True, text=True)
     return float(done.stdout.split()[-1])
-
-
-def make_mid() -> Path:
-    """Save a random Llama of 80 M parameters with the lead's tokenizer."""
-    import shutil
-
-    import torch
-    from transformers import LlamaConfig, LlamaForCausalLM
-
-    folder = Path(tempfile.mkdtemp(prefix="understudy-mid-"))
-    torch.manual_seed(0)
-    shape = LlamaConfig(
-        vocab_size=1536,
-        hidden_size=768,
-        num_hidden_layers=12,
-        num_attention_heads=12,
-        num_key_value_heads=4,
-        intermediate_size=2048,
-        max_position_embeddings=1024,
-        tie_word_embeddings=True,
-    )
-    LlamaForCausalLM(shape).save_pretrained(folder)
-    for name in ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja"):
-        shutil.copy(LEAD / name, folder / name)
-    return folder
 
 
 def compare(

@@ -29,6 +29,7 @@ sys.path[:0] = [str(Path(__file__).resolve().parents[1]), str(Path(__file__).res
 
 from figures import Figure, machine  # noqa: E402  the repository is not a package
 from lm_eval_run import LmEval, Setting, Times, times_of  # noqa: E402
+from made_models import LEAD, make_mid  # noqa: E402
 from rig import home_with  # noqa: E402
 from servers import PROJECT  # noqa: E402
 from timed_command import run  # noqa: E402
@@ -260,9 +261,6 @@ def main() -> int:
     parser.add_argument("--threads", type=int, nargs="+", default=cores, help="of lm-eval")
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args()
-    from engines import LEAD, make_mid  # it puts this folder first
-
-    sys.path.insert(0, str(PROJECT))
     limit = args.limit or (MID_ITEMS if args.model == "mid" else None)
     before = machine()
     exam = Exam(LEAD if args.model == "lead" else make_mid(), args.task, limit)
